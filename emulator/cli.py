@@ -1,0 +1,233 @@
+"""The `preflight` command. Data goes to standard output, talk to standard error; exit status as in the contract."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn, TypedDict, Unpack
+
+import click
+
+from emulator import __version__, console, template
+from emulator.errors import ConfigurationError, Interrupted, PreflightError
+from emulator.sandbox import CHOICES, Choice, open_backend
+
+if TYPE_CHECKING:
+    from emulator.config import FunctionConfig
+    from emulator.service import LambdaService
+
+_COLD_BATCH = 8  # environments made ready at once: making more disturbs the one that is measured
+
+
+def main() -> NoReturn:
+    """Run the command line and exit; the one place where an error is printed."""
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        status = preflight.main(standalone_mode=False)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.UsageError as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _fail(Interrupted("stopped", hint="Every execution environment was removed."))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(ConfigurationError.exit_code)
+    except PreflightError as error:
+        _fail(error)
+    except BrokenPipeError:  # `preflight … | head`
+        sys.stderr.close()
+        sys.exit(1)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _fail(error: PreflightError) -> NoReturn:
+    click.echo(f"error: {error.message}", err=True)
+    if error.hint:
+        click.echo(f"\nhint: {error.hint}", err=True)
+    sys.exit(error.exit_code)
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+class InvokeOptions(TypedDict):
+    """What `preflight invoke` is told, as click hands it over."""
+
+    name: str
+    template_path: Path | None
+    parameters: dict[str, str]
+    event: str | None
+    variables: Path | None
+    memory_mb: int | None
+    timeout_s: int | None
+    repeat: int
+    cold: bool
+    network: str | None
+    backend: Choice
+    as_json: bool
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, "-V", "--version", prog_name="preflight")
+def preflight() -> None:
+    """Run Lambda functions here under Lambda's own limits, and say with figures whether they fit."""
+
+
+def _parameters(_context: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for pair in (pair for value in values for pair in value.split()):
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise click.BadParameter(f"{pair!r} is not NAME=VALUE")
+        found[name] = value
+    return found
+
+
+_template = click.option(
+    "-t",
+    "--template",
+    "template_path",
+    type=click.Path(path_type=Path),
+    help="SAM template (default: template.yaml, .yml or .json here).",
+)
+_overrides = click.option(
+    "--parameter-overrides",
+    "parameters",
+    multiple=True,
+    callback=_parameters,
+    metavar="NAME=VALUE…",
+    help="Values for the template's parameters.",
+)
+_backend = click.option(
+    "--backend",
+    type=click.Choice(CHOICES),
+    default="auto",
+    envvar="PREFLIGHT_BACKEND",
+    show_default=True,
+    show_envvar=True,
+    help="What isolates the function.",
+)
+
+
+@preflight.command()
+@click.argument("name")
+@_template
+@_overrides
+@click.option("-e", "--event", "event", metavar="FILE", help="Event as JSON, - for standard input (default: {}).")
+@click.option(
+    "-n",
+    "--env-vars",
+    "variables",
+    type=click.Path(path_type=Path),
+    metavar="ENV.json",
+    help="Environment variables, as for sam local.",
+)
+@click.option("--memory", "memory_mb", type=int, metavar="MB", help="Instead of the template's MemorySize.")
+@click.option("--timeout", "timeout_s", type=int, metavar="S", help="Instead of the template's Timeout.")
+@click.option(
+    "--repeat", type=click.IntRange(min=1), default=1, metavar="N", help="Invoke N times: once cold, then warm."
+)
+@click.option("--cold", is_flag=True, help="With --repeat: a new execution environment each time.")
+@click.option("--network", metavar="NAME", help="Docker network for the function (default: none).")
+@_backend
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per invocation instead of payload and log.")
+def invoke(**options: Unpack[InvokeOptions]) -> int:
+    """Invoke the function NAME of the template: once cold, then warm.
+
+    The payload goes to standard output, the log as CloudWatch shows it to standard error. The exit status is 1 when
+    the function failed.
+    """
+    config = _function(options)
+    payload = read_event(options["event"])
+    as_json, cold, repeat = options["as_json"], options["cold"], options["repeat"]
+    with console.Progress(quiet=as_json) as progress, _service(config, options, progress) as service:
+        if not as_json:
+            progress.done()
+            click.echo(console.capability_line(service.backend), err=True)
+        failed = False
+        for number in range(repeat):
+            if cold and number % _COLD_BATCH == 0:
+                service.prepare(config.name, min(_COLD_BATCH, repeat - number))
+            result = service.invoke(config.name, payload, fresh=cold)
+            if cold:
+                service.retire(config.name)
+            failed = failed or not result.ok
+            if as_json:
+                click.echo(console.json_line(console.result_object(result, config, service.backend)))
+            else:
+                click.echo(result.log, err=True, nl=False)
+                click.echo(result.body.decode("utf-8", "replace"))
+    return 1 if failed else 0
+
+
+@preflight.command()
+@_backend
+@click.option("--json", "as_json", is_flag=True, help="The same as one JSON object.")
+def doctor(backend: Choice, as_json: bool) -> int:  # noqa: FBT001 - click hands flags over by name
+    """Say what this machine can enforce and what it cannot, and how to mend it."""
+    from emulator import doctor as examination  # noqa: PLC0415 - needed by this command alone
+
+    findings = examination.examine(backend)
+    click.echo(json.dumps(findings.as_dict()) if as_json else examination.as_text(findings))
+    return 0 if findings.usable else 3
+
+
+def read_event(source: str | None) -> bytes:
+    """The event's bytes, checked to be JSON: a file, standard input for `-`, `{}` for None."""
+    if source is None:
+        return b"{}"
+    label = "standard input" if source == "-" else source
+    try:
+        raw = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+    except OSError as error:
+        raise ConfigurationError(
+            f"the event {label} cannot be read: {error.strerror}", hint="See -e/--event."
+        ) from error
+    hint = "An event is one JSON document in UTF-8: an object, a list, a string, a number, true, false or null."
+    try:
+        json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
+    except UnicodeDecodeError as error:
+        message = f"the event {label} is not UTF-8: {error.reason} at byte {error.start}"
+        raise ConfigurationError(message, hint=hint) from error
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise ConfigurationError(f"the event {label} is not JSON: {error.msg} ({where})", hint=hint) from error
+    except (ValueError, RecursionError) as error:  # an endless number, endless nesting
+        raise ConfigurationError(f"the event {label} is not JSON that Lambda reads: {error}", hint=hint) from error
+    return raw
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    message = f"{name} is not JSON"
+    raise ValueError(message)
+
+
+def _function(options: InvokeOptions) -> FunctionConfig:
+    path = options["template_path"] or template.default_path(Path.cwd())
+    loaded = template.load(path, parameters=options["parameters"])
+    name, variables = options["name"], options["variables"]
+    environment = template.load_environment_file(variables, loaded.aliases, name) if variables else {}
+    config = loaded.find(name, environment=environment)
+    return template.with_overrides(config, memory_mb=options["memory_mb"], timeout_s=options["timeout_s"])
+
+
+def _service(config: FunctionConfig, options: InvokeOptions, progress: console.Progress) -> LambdaService:
+    """The service for one function; the function is checked before a backend is sought."""
+    from emulator.service import LambdaService, validate  # noqa: PLC0415 - --help and usage errors need none of it
+
+    validate(config)
+    backend = open_backend(
+        options["backend"],
+        network=options["network"],
+        keep=bool(os.environ.get("PREFLIGHT_KEEP_SANDBOX")),
+        on_progress=progress.say,
+        on_fallback=lambda why: click.echo(f"note: {why}; using the process backend", err=True),
+    )
+    return LambdaService({config.name: config}, backend)

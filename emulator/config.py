@@ -1,0 +1,37 @@
+"""One function as Lambda would see it: the settled result of a template, its parameters and the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+Architecture = Literal["x86_64", "arm64"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionConfig:
+    """Sizes in Lambda's megabytes (1,024 KB), timeout in seconds; `code` and `layers` are unpacked folders.
+
+    `handler` and `runtime` are empty and `image` is set for `PackageType: Image`.
+    """
+
+    name: str
+    handler: str
+    runtime: str
+    code: Path
+    architecture: Architecture = "x86_64"
+    memory_mb: int = 128
+    timeout_s: int = 3
+    ephemeral_storage_mb: int = 512
+    layers: tuple[Path, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    reserved_concurrency: int | None = None
+    image: str | None = None
+
+    @property
+    def cpu_share(self) -> float:
+        """vCPUs of this memory size: 1,769 MB is one (Lambda guide, "Configure function memory", 2026-07)."""
+        return self.memory_mb / 1769

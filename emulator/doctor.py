@@ -1,0 +1,152 @@
+"""What this machine can enforce and what it cannot, and how to mend it: facts gathered here, worded at the end."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from emulator.console import capability_summary
+from emulator.errors import PreflightError
+from emulator.sandbox import Choice
+from emulator.sandbox.base import Capabilities
+
+LAMBDA_HZ: Final = 250  # EuroSys 2026, doi 10.1145/3767295.3769374, table 3: measured on Lambda, 2025-05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One backend on this machine: what it enforces, or why it cannot be had."""
+
+    name: str
+    capabilities: Capabilities | None
+    facts: Mapping[str, str]
+    advice: tuple[str, ...]
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """Everything the examination found; `chosen` is the backend that the commands would take."""
+
+    machine: Mapping[str, str]
+    advice: tuple[str, ...]
+    backends: tuple[Candidate, ...]
+    chosen: str | None
+
+    @property
+    def usable(self) -> bool:
+        """Whether functions can be invoked at all."""
+        return self.chosen is not None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The object of `doctor --json`."""
+        return asdict(self)
+
+
+def examine(choice: Choice) -> Findings:
+    """Look at the machine and try every backend that the choice admits; starts no function."""
+    candidates = []
+    if choice in {"auto", "docker"}:
+        candidates.append(_docker())
+    if choice in {"auto", "process"}:
+        candidates.append(_process())
+    chosen = next((candidate.name for candidate in candidates if candidate.problem is None), None)
+    hz = kernel_hz(Path("/boot"), Path("/proc"))
+    return Findings(machine=_machine(hz), advice=_machine_advice(hz), backends=tuple(candidates), chosen=chosen)
+
+
+def as_text(findings: Findings) -> str:
+    """The examination for a person: facts first, then each backend, then what to do."""
+    lines = ["Machine", *_rows(findings.machine)]
+    for candidate in findings.backends:
+        lines += ["", f"{candidate.name} backend" + (" (used)" if candidate.name == findings.chosen else "")]
+        if candidate.problem is not None or candidate.capabilities is None:
+            lines.append(f"  not available: {candidate.problem}")
+        else:
+            lines.append(f"  {capability_summary(candidate.capabilities)}")
+            lines += _rows(candidate.capabilities.as_dict())
+        lines += _rows(candidate.facts)
+    advice = [*findings.advice, *(text for candidate in findings.backends for text in candidate.advice)]
+    if advice:
+        lines += ["", "To mend", *(f"  - {text}" for text in advice)]
+    return "\n".join(lines)
+
+
+def kernel_hz(boot: Path, proc: Path) -> int | None:
+    """The kernel's timer frequency, which shapes throttling; None where the machine does not tell."""
+    texts = []
+    for source in (boot / f"config-{platform.release()}", proc / "config.gz"):
+        try:
+            raw = source.read_bytes()
+        except OSError:  # not there, or not for everybody's eyes
+            continue
+        texts.append((gzip.decompress(raw) if source.suffix == ".gz" else raw).decode())
+    for line in "\n".join(texts).splitlines():
+        if line.startswith("CONFIG_HZ="):
+            return int(line.partition("=")[2])
+    return None
+
+
+def _machine(hz: int | None) -> dict[str, str]:
+    return {
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "CPUs": str(os.cpu_count()),
+        "timer": "unknown" if hz is None else f"{hz} Hz (Lambda: {LAMBDA_HZ} Hz)",
+        "emulator's Python": f"{platform.python_version()} ({sys.executable})",
+    }
+
+
+def _machine_advice(hz: int | None) -> tuple[str, ...]:
+    if hz is None or hz == LAMBDA_HZ:
+        return ()
+    return (f"The kernel ticks at {hz} Hz, Lambda's at {LAMBDA_HZ} Hz: short tasks come out slower here than there.",)
+
+
+def _docker() -> Candidate:
+    from emulator.sandbox.docker import DockerBackend  # noqa: PLC0415 - the docker package takes a while
+    from emulator.sandbox.docker_engine import connect  # noqa: PLC0415 - see above
+
+    try:
+        engine = connect()
+    except PreflightError as error:
+        return Candidate(name="docker", capabilities=None, facts={}, advice=(error.hint or "",), problem=error.message)
+    backend = DockerBackend(engine)
+    try:
+        capabilities = backend.capabilities
+        inside = backend.transport == "namespace"
+        facts = {
+            "engine": f"{engine.version} at {engine.address}",
+            "cgroup": engine.cgroup,
+            "Runtime API": "inside the container's network namespace" if inside else "over an internal bridge",
+            "images": ", ".join(backend.images()) or "none yet (made at the first invocation)",
+        }
+        advice = list(backend.advice())
+    finally:
+        backend.close()
+    return Candidate(name="docker", capabilities=capabilities, facts=facts, advice=tuple(advice))
+
+
+def _process() -> Candidate:
+    from emulator.sandbox.process import ProcessBackend  # noqa: PLC0415 - only where it is looked at
+
+    backend = ProcessBackend()
+    try:
+        capabilities = backend.capabilities
+    finally:
+        backend.close()
+    open_limits = capabilities.not_enforced()
+    advice = (
+        (f"The process backend cannot hold {', '.join(open_limits)}: use Docker for these.",) if open_limits else ()
+    )
+    return Candidate(name="process", capabilities=capabilities, facts={}, advice=advice)
+
+
+def _rows(facts: Mapping[str, str]) -> list[str]:
+    width = max((len(name) for name in facts), default=0)
+    return [f"  {name.replace('_', ' '):<{width}}  {value}" for name, value in facts.items()]

@@ -1,0 +1,344 @@
+"""One execution environment: sandbox, Runtime API and life, from init to shutdown. It owns the clock.
+
+Phases and their failures follow "Lambda execution environment lifecycle", AWS Lambda Developer Guide, 2026-07, and the
+real logs named in `lifecycle`.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from emulator import logs
+from emulator.errors import BackendError
+from emulator.http_server import HttpLoop, Served
+from emulator.invocation import FunctionError, Invocation, InvocationResult, Timings, Usage
+from emulator.lifecycle import Event, State, diagnose_exit, timed_out
+from emulator.limits import INIT_LIMIT_S, quota
+from emulator.runtime_api import Heard, RuntimeApi
+from emulator.sandbox.base import Backend, Exit, Figures, SandboxSpec
+
+if TYPE_CHECKING:
+    from emulator.config import FunctionConfig
+
+Phase = Literal["init", "invoke"]
+
+_MS: Final = 1000.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What the caller asks for; the environment adds the deadline."""
+
+    request_id: str
+    payload: bytes
+    function_arn: str
+    trace_id: str
+    client_context: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Outcome:
+    """How one phase ended: at what instant, with which body or which error."""
+
+    at: float
+    body: bytes = b""
+    error: FunctionError | None = None
+    status: logs.Status = "success"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Readings:
+    """The kernel's counters around one invocation; `init` is the Init phase's milliseconds and figures."""
+
+    init: tuple[float, Figures] | None
+    before: Figures
+    after: Figures
+
+
+class Environment:
+    """One execution environment, made ready but not initialised.
+
+    `invoke` serves one event at a time, on the caller's thread. BackendError means that the sandbox was lost; every
+    failure of the function is in the result.
+    """
+
+    def __init__(self, config: FunctionConfig, backend: Backend, http: HttpLoop, variables: Mapping[str, str]) -> None:
+        self._config = config
+        self._http = http
+        self._sandbox = backend.prepare(_spec(config, variables))
+        self._log = _Log()
+        self._init_failed = False
+        self._begin_life()
+
+    @property
+    def sandbox(self) -> str:
+        """The container or process, as the user would look for it."""
+        return self._sandbox.identity
+
+    @property
+    def warm(self) -> bool:
+        """Whether the next invocation would need no init."""
+        return self._api.state in {State.IDLE, State.ANSWERED}
+
+    def invoke(self, order: Order) -> InvocationResult:
+        """One invocation from START to REPORT, with the Init phase before it where this is the first."""
+        self._settle()
+        init = self._first_init(order.request_id) if self._api.state is State.READY and not self._init_failed else None
+        if self._api.state is State.FAILED:
+            self._reset()
+        before = self._sandbox.figures(memory=False)
+        begin = time.perf_counter()
+        deadline = begin + self._config.timeout_s
+        outcome = self._suppressed_init(order.request_id, begin, deadline) if self._api.state is State.READY else None
+        self._log.write(logs.start_line(order.request_id))
+        if outcome is None:
+            outcome = self._serve(order, deadline)
+        self._sandbox.flush_log()
+        after = self._sandbox.figures()
+        if self._api.state is State.FAILED:
+            self._kill()
+        duration_ms = (outcome.at - begin) * _MS
+        if outcome.status == "timeout":
+            duration_ms = self._config.timeout_s * _MS  # as AWS's REPORT lines show since 2025
+        return self._result(order, outcome, duration_ms, _Readings(init=init, before=before, after=after))
+
+    def close(self) -> None:
+        """End the sandbox and the server; may be called more than once."""
+        try:
+            self._served.close()
+        finally:
+            self._sandbox.close()
+
+    def _begin_life(self) -> None:
+        self._heard: queue.SimpleQueue[Heard | Exit] = queue.SimpleQueue()
+        self._api = RuntimeApi(self._heard.put, peer=self._sandbox.peer)
+        self._served: Served = self._http.serve(self._sandbox.listener, self._api)
+
+    def _kill(self) -> None:
+        """Nothing of this life may go on; the environment can be reset."""
+        self._served.close()
+        self._sandbox.kill()
+
+    def _reset(self) -> None:
+        """What Lambda does after a crash, a timeout or a failed init: all processes gone, `/tmp` kept."""
+        self._served.close()
+        self._sandbox.reset()
+        self._begin_life()
+
+    def _settle(self) -> None:
+        """Take in what happened since the last answer: the runtime asks for the next event, or has died."""
+        limit = time.perf_counter() + INIT_LIMIT_S
+        while self._api.state is State.ANSWERED or (self._api.state is State.IDLE and not self._heard.empty()):
+            heard = self._wait(limit)
+            if heard is None:
+                self._fail(Event.TIMEOUT)
+                return
+            if isinstance(heard, Exit):
+                self._fail(Event.EXIT)
+                return
+
+    def _first_init(self, request_id: str) -> tuple[float, Figures] | None:
+        """The Init phase: (milliseconds, figures at its end); None where it failed, which is logged as on AWS."""
+        begin = time.perf_counter()
+        outcome = self._init(begin + INIT_LIMIT_S, request_id)
+        init_ms = (outcome.at - begin) * _MS
+        if outcome.status == "success":
+            return init_ms, self._sandbox.figures()
+        self._init_failed = True
+        self._log_failed_init(init_ms, "init", outcome)
+        return None
+
+    def _suppressed_init(self, request_id: str, begin: float, deadline: float) -> _Outcome | None:
+        """Init again, inside the invocation and its timeout; None where it went well."""
+        outcome = self._init(deadline, request_id)
+        if outcome.status == "success":
+            self._init_failed = False
+            return None
+        self._init_failed = True
+        self._log_failed_init((outcome.at - begin) * _MS, "invoke", outcome)
+        if outcome.status == "timeout":
+            error = timed_out(request_id, self._config.timeout_s)
+            return _Outcome(at=outcome.at, body=_document(error), error=error, status="timeout")
+        return outcome
+
+    def _log_failed_init(self, init_ms: float, phase: Phase, outcome: _Outcome) -> None:
+        self._sandbox.flush_log()
+        error_type = outcome.error.type if outcome.error is not None else None
+        self._log.write(logs.init_report_line(init_ms, phase=phase, status=outcome.status, error_type=error_type))
+
+    def _init(self, limit: float, request_id: str) -> _Outcome:
+        """Start the runtime and wait until it asks for an event, fails or runs out of time."""
+        self._api.happen(Event.GO)
+        self._sandbox.go(self._log.add, self._heard.put)
+        heard = self._wait(limit)
+        if heard is None:
+            self._fail(Event.TIMEOUT)
+            self._sandbox.flush_log()
+            self._kill()
+            return _Outcome(at=limit, status="timeout")
+        if isinstance(heard, Exit):
+            self._fail(Event.EXIT)
+            error = diagnose_exit(heard, request_id)
+            return _Outcome(at=time.perf_counter(), body=_document(error), error=error, status="error")
+        if heard.event is Event.INIT_ERROR:
+            error = _runtime_error(heard)
+            return _Outcome(at=heard.at, body=heard.body, error=error, status="error")
+        self._sandbox.throttle(on=True)
+        return _Outcome(at=heard.at)
+
+    def _serve(self, order: Order, deadline: float) -> _Outcome:
+        """Hand the event over and wait for the answer, the timeout or the end of the runtime."""
+        left_ms = (deadline - time.perf_counter()) * _MS
+        invocation = Invocation(
+            request_id=order.request_id,
+            payload=order.payload,
+            function_arn=order.function_arn,
+            deadline_ms=int(time.time() * _MS + left_ms),
+            trace_id=order.trace_id,
+            client_context=order.client_context,
+        )
+        self._api.dispatch(invocation)
+        heard = self._wait(deadline)
+        while isinstance(heard, Heard) and heard.event is Event.NEXT:  # the one that the dispatch answered
+            heard = self._wait(deadline)
+        if heard is None:
+            self._fail(Event.TIMEOUT)
+            error = timed_out(order.request_id, self._config.timeout_s)
+            return _Outcome(at=deadline, body=_document(error), error=error, status="timeout")
+        if isinstance(heard, Exit):
+            self._fail(Event.EXIT)
+            error = diagnose_exit(heard, order.request_id)
+            return _Outcome(at=time.perf_counter(), body=_document(error), error=error, status="error")
+        if heard.too_large:
+            error = FunctionError(type="Function.ResponseSizeTooLarge", message=_response_too_large())
+            return _Outcome(at=heard.at, body=_document(error), error=error, status="error")
+        if heard.event is Event.ERROR:
+            # An exception of the handler's is an answer: REPORT names a status only where the platform stepped in.
+            return _Outcome(at=heard.at, body=heard.body, error=_runtime_error(heard))
+        return _Outcome(at=heard.at, body=heard.body)
+
+    def _wait(self, limit: float) -> Heard | Exit | None:
+        """The next thing that happens; None when the time is up."""
+        try:
+            heard = self._heard.get(timeout=max(0.0, limit - time.perf_counter()))
+        except queue.Empty:
+            return None
+        if isinstance(heard, Exit) and heard.lost is not None:
+            hint = "See `docker events`, or run `preflight doctor`."
+            raise BackendError(f"the execution environment was lost: {heard.lost}", hint=hint)
+        return heard
+
+    def _fail(self, event: Event) -> None:
+        if self._api.state is not State.FAILED:
+            self._api.happen(event)
+
+    def _result(self, order: Order, outcome: _Outcome, duration_ms: float, readings: _Readings) -> InvocationResult:
+        init_ms = readings.init[0] if readings.init is not None else None
+        timings = Timings(init_ms=init_ms, duration_ms=duration_ms, billed_ms=logs.billed_ms(duration_ms, init_ms))
+        before, after = readings.before, readings.after
+        usage = Usage(
+            max_memory_bytes=after.memory_peak_bytes,
+            cpu_seconds=_between(before.cpu_seconds, after.cpu_seconds),
+            throttled_seconds=_between(before.throttled_seconds, after.throttled_seconds),
+            init_cpu_seconds=readings.init[1].cpu_seconds if readings.init is not None else None,
+        )
+        self._log.write(logs.end_line(order.request_id))
+        report = logs.Report(
+            request_id=order.request_id,
+            duration_ms=duration_ms,
+            billed_ms=timings.billed_ms,
+            memory_mb=self._config.memory_mb,
+            max_memory_bytes=usage.max_memory_bytes,
+            init_ms=init_ms,
+            status=outcome.status,
+            error_type=outcome.error.type if outcome.error is not None else None,
+        )
+        self._log.write(logs.report_line(report))
+        return InvocationResult(
+            request_id=order.request_id,
+            body=outcome.body,
+            error=outcome.error,
+            timings=timings,
+            usage=usage,
+            log=logs.as_cloudwatch_shows(self._log.text()),
+        )
+
+
+class _Log:
+    """The log of one invocation: our lines and the function's, in the order they came.
+
+    What background threads wrote since the last invocation comes at the head of the next one's, as on Lambda.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._parts: list[bytes] = []
+
+    def add(self, piece: bytes) -> None:
+        with self._lock:
+            self._parts.append(piece)
+
+    def write(self, line: str) -> None:
+        """One of our own lines, on a line of its own."""
+        with self._lock:
+            if self._parts and not self._parts[-1].endswith(b"\n"):
+                self._parts.append(b"\n")
+            self._parts.append(line.encode())
+
+    def text(self) -> str:
+        """All of it, which is then forgotten."""
+        with self._lock:
+            whole, self._parts = b"".join(self._parts), []
+        return whole.decode("utf-8", "replace")
+
+
+def _spec(config: FunctionConfig, variables: Mapping[str, str]) -> SandboxSpec:
+    return SandboxSpec(
+        function_name=config.name,
+        handler=config.handler,
+        runtime=config.runtime,
+        code=config.code,
+        layers=config.layers,
+        memory_mb=config.memory_mb,
+        cpu_share=config.cpu_share,
+        tmp_mb=config.ephemeral_storage_mb,
+        environment=variables,
+        architecture=config.architecture,
+        image=config.image,
+    )
+
+
+def _runtime_error(heard: Heard) -> FunctionError:
+    """The runtime's own account of the failure; its fields may be missing where the runtime is not AWS's."""
+    try:
+        document = json.loads(heard.body)
+    except ValueError:
+        document = {}
+    if not isinstance(document, dict):
+        document = {}
+    trace = document.get("stackTrace") or ()
+    return FunctionError(
+        type=str(document.get("errorType") or heard.error_type or "Function.Unknown"),
+        message=str(document.get("errorMessage") or ""),
+        stack_trace=tuple(str(line) for line in trace) if isinstance(trace, list) else (),
+    )
+
+
+def _document(error: FunctionError) -> bytes:
+    """The answer that Lambda itself writes where the runtime could not: these two keys, in this order."""
+    return json.dumps({"errorType": error.type, "errorMessage": error.message}, separators=(",", ":")).encode()
+
+
+def _response_too_large() -> str:
+    row = quota("Response")
+    return row.message.format(maximum=row.maximum)
+
+
+def _between(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None else max(0.0, after - before)

@@ -1,0 +1,43 @@
+"""Every way the emulator itself fails; a function that fails is a value, `invocation.FunctionError`.
+
+PreflightError            4  our own fault
+├── ConfigurationError    2  usage, template, event or settings are wrong
+│   └── QuotaError        2  a Lambda quota refused it
+├── BackendError          3  no sandbox can be had, or it was lost
+└── Interrupted         130  Ctrl-C or SIGTERM
+"""
+
+from __future__ import annotations
+
+
+class PreflightError(Exception):
+    """The emulator failed; `hint` says what to do next and `exit_code` is the command's exit status."""
+
+    exit_code = 4
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class ConfigurationError(PreflightError):
+    """The request cannot be carried out as written: flags, template, event or environment file."""
+
+    exit_code = 2
+
+
+class QuotaError(ConfigurationError):
+    """Lambda would refuse this; the message is AWS's own text where one is known."""
+
+
+class BackendError(PreflightError):
+    """No sandbox can be had on this machine, or the engine that held one went away."""
+
+    exit_code = 3
+
+
+class Interrupted(PreflightError):
+    """The user stopped the command; 130 is what shells report for SIGINT."""
+
+    exit_code = 130

@@ -1,0 +1,170 @@
+"""Lambda's quotas as rows, each with AWS's own error text where one is recorded, and one function that checks them.
+
+Source of every row unless it says otherwise: "Lambda quotas", AWS Lambda Developer Guide, 2026-10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Stage = Literal["configuration", "package", "request", "response"]
+
+MIB: Final = 1024 * 1024
+INIT_LIMIT_S: Final = 10.0
+CPU_PERIOD_US: Final = 20_000
+OPEN_FILES: Final = 1024
+PROCESSES: Final = 1024
+SANDBOX_UID: Final = 993
+SANDBOX_GID: Final = 990
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """One limit; `minimum` and `maximum` are the last values that Lambda accepts, in `unit`."""
+
+    name: str
+    stage: Stage
+    minimum: int | None
+    maximum: int | None
+    unit: str
+    message: str
+    source: str
+
+    def admits(self, value: int) -> bool:
+        """Whether Lambda would accept this value."""
+        return (self.minimum is None or value >= self.minimum) and (self.maximum is None or value <= self.maximum)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Violation:
+    """A quota and the value that broke it."""
+
+    quota: Quota
+    value: int
+
+    @property
+    def message(self) -> str:
+        """AWS's text with our value filled in."""
+        quota = self.quota
+        return quota.message.format(value=self.value, minimum=quota.minimum, maximum=quota.maximum)
+
+    @property
+    def hint(self) -> str:
+        """The accepted range in words."""
+        quota = self.quota
+        if quota.minimum is None:
+            accepted = f"at most {quota.maximum:,} {quota.unit}"
+        else:
+            accepted = f"{quota.minimum:,} to {quota.maximum:,} {quota.unit}"
+        return f"{quota.name} may be {accepted} ({quota.source})."
+
+
+_GUIDE: Final = "Lambda quotas, AWS Lambda Developer Guide, 2026-10"
+_RECORDED: Final = "recorded against AWS on 2025-11-25"
+
+QUOTAS: Final = (
+    Quota(
+        name="MemorySize",
+        stage="configuration",
+        minimum=128,
+        maximum=10_240,
+        unit="MB",
+        message="'memorySize' value {value} failed to satisfy constraint: must be between {minimum} and {maximum}",
+        source=_GUIDE,
+    ),
+    Quota(
+        name="Timeout",
+        stage="configuration",
+        minimum=1,
+        maximum=900,
+        unit="s",
+        message="'timeout' value {value} failed to satisfy constraint: must be between {minimum} and {maximum}",
+        source=_GUIDE,
+    ),
+    Quota(
+        name="EphemeralStorage",
+        stage="configuration",
+        minimum=512,
+        maximum=10_240,
+        unit="MB",
+        message="'ephemeralStorage.size' value {value} failed to satisfy constraint: "
+        "must be between {minimum} and {maximum}",
+        source=_GUIDE,
+    ),
+    Quota(
+        name="Layers",
+        stage="configuration",
+        minimum=0,
+        maximum=5,
+        unit="layers",
+        message="Cannot reference more than {maximum} layers.",
+        source=_RECORDED,
+    ),
+    Quota(
+        name="Handler",
+        stage="configuration",
+        minimum=0,
+        maximum=128,
+        unit="characters",
+        message="'handler' has {value} characters, which failed to satisfy constraint: at most {maximum}",
+        source="Lambda API model (botocore 1.43.11, 2026)",
+    ),
+    Quota(
+        name="Environment",
+        stage="configuration",
+        minimum=0,
+        maximum=4096,
+        unit="bytes of JSON",
+        message="Lambda was unable to configure your environment variables because the environment variables "
+        "you have provided exceeded the 4KB limit. They measure {value} bytes as JSON.",
+        source=_RECORDED,
+    ),
+    Quota(
+        name="Unzipped package with layers",
+        stage="package",
+        minimum=0,
+        maximum=250 * MIB - 1,
+        unit="bytes",
+        message="Unzipped size must be smaller than 262144000 bytes",
+        source=_RECORDED,
+    ),
+    Quota(
+        name="Request",
+        stage="request",
+        minimum=0,
+        maximum=6 * MIB,
+        unit="bytes",
+        message="Request must be smaller than {maximum} bytes for the InvokeFunction operation",
+        source="reports of the message, latest 2026-09-10",
+    ),
+    Quota(
+        name="Response",
+        stage="response",
+        minimum=0,
+        maximum=6 * MIB + 100,
+        unit="bytes",
+        message="Response payload size exceeded maximum allowed payload size ({maximum} bytes).",
+        source="recorded against AWS on 2025-11-24",
+    ),
+)
+
+
+def quota(name: str) -> Quota:
+    """The row of that name; KeyError where there is none."""
+    for row in QUOTAS:
+        if row.name == name:
+            return row
+    raise KeyError(name)
+
+
+def check(stage: Stage, values: Mapping[str, int]) -> Iterator[Violation]:
+    """Every quota of the stage that a value breaks, in the table's order; names without a row are an error."""
+    rows = {row.name: row for row in QUOTAS if row.stage == stage}
+    unknown = values.keys() - rows.keys()
+    if unknown:
+        raise KeyError(*sorted(unknown))
+    for name, row in rows.items():
+        if name in values and not row.admits(values[name]):
+            yield Violation(quota=row, value=values[name])

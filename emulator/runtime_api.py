@@ -1,0 +1,183 @@
+"""Runtime API 2018-06-01: the conversation with one runtime process, apart from the HTTP server that carries it.
+
+Statuses and bodies follow "Using the Lambda runtime API", AWS Lambda Developer Guide, 2026-07, and AWS's runtime
+interface emulator, 2026-01.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from emulator.lifecycle import Event, IllegalTransition, State, advance
+from emulator.limits import quota
+
+if TYPE_CHECKING:
+    from emulator.invocation import Invocation
+
+_PREFIX: Final = "/2018-06-01/runtime"
+_NEXT: Final = f"{_PREFIX}/invocation/next"
+_INIT_ERROR: Final = f"{_PREFIX}/init/error"
+_INVOCATION: Final = f"{_PREFIX}/invocation/"
+_ERROR_TYPE_HEADER: Final = "Lambda-Runtime-Function-Error-Type"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request of the runtime, read whole; `body` is None where it was over the response quota."""
+
+    method: str
+    path: str
+    peer: str | None
+    headers: Mapping[str, str]
+    body: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What the server sends back, always as `application/json`."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """Something the runtime did; `at` is `time.perf_counter()` of the moment its request had arrived whole."""
+
+    event: Event
+    at: float
+    body: bytes = b""
+    error_type: str | None = None
+    too_large: bool = False
+
+
+class RuntimeApi:
+    """One life of a runtime. Methods may be called from any thread; `handle` runs, and `on_heard` comes, on the loop's.
+
+    `peer` is the only address that is answered, for sockets that more than one sandbox can reach.
+    """
+
+    def __init__(self, on_heard: Callable[[Heard], None], *, peer: str | None = None) -> None:
+        self._on_heard = on_heard
+        self._peer = peer
+        self._lock = threading.Lock()
+        self._state = State.READY
+        self._invocation: Invocation | None = None
+        self._waiting: asyncio.Future[Invocation] | None = None
+
+    @property
+    def state(self) -> State:
+        """Where the environment stands now."""
+        with self._lock:
+            return self._state
+
+    def happen(self, event: Event) -> None:
+        """Record an event that the emulator brought about or saw; IllegalTransition where it cannot be."""
+        with self._lock:
+            self._state = advance(self._state, event)
+
+    def dispatch(self, invocation: Invocation) -> None:
+        """Answer the waiting `/next` with this event."""
+        with self._lock:
+            self._state = advance(self._state, Event.DISPATCH)
+            self._invocation = invocation
+            waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.get_loop().call_soon_threadsafe(_answer, waiting, invocation)
+
+    def hang_up(self) -> None:
+        """Give up the waiting `/next`; on the loop's thread."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.cancel()
+
+    async def handle(self, request: Request) -> Reply:
+        """Answer one request; `/next` is answered when there is an event."""
+        at = time.perf_counter()
+        if self._peer is not None and request.peer != self._peer:
+            return _problem(403, "Forbidden", "This Runtime API belongs to another execution environment.")
+        path = request.path
+        if path == _NEXT and request.method == "GET":
+            return await self._next(at)
+        if request.method == "POST" and path == _INIT_ERROR:
+            return self._init_error(request, at)
+        if request.method == "POST" and path.startswith(_INVOCATION):
+            request_id, _, kind = path.removeprefix(_INVOCATION).partition("/")
+            if kind in {"response", "error"}:
+                return self._answered(request, request_id, at, failed=kind == "error")
+        return _problem(404, "NotFound", f"{request.method} {path} is not part of the Runtime API 2018-06-01")
+
+    async def _next(self, at: float) -> Reply:
+        waiting: asyncio.Future[Invocation] = asyncio.get_running_loop().create_future()
+        try:
+            with self._lock:
+                self._state = advance(self._state, Event.NEXT)
+                self._waiting = waiting
+        except IllegalTransition as error:
+            return _illegal(error)
+        self._on_heard(Heard(event=Event.NEXT, at=at))
+        invocation = await waiting
+        return Reply(status=200, body=invocation.payload, headers=_headers(invocation))
+
+    def _init_error(self, request: Request, at: float) -> Reply:
+        try:
+            self.happen(Event.INIT_ERROR)
+        except IllegalTransition as error:
+            return _illegal(error)
+        error_type = request.headers.get(_ERROR_TYPE_HEADER)
+        self._on_heard(Heard(event=Event.INIT_ERROR, at=at, body=request.body or b"", error_type=error_type))
+        return _ACCEPTED
+
+    def _answered(self, request: Request, request_id: str, at: float, *, failed: bool) -> Reply:
+        event = Event.ERROR if failed else Event.RESPONSE
+        try:
+            with self._lock:
+                if self._invocation is None or self._invocation.request_id != request_id:
+                    return _problem(400, "InvalidRequestID", "Invalid request ID")
+                self._state = advance(self._state, event)
+        except IllegalTransition as error:
+            return _illegal(error)
+        too_large = request.body is None
+        error_type = request.headers.get(_ERROR_TYPE_HEADER)
+        self._on_heard(Heard(event=event, at=at, body=request.body or b"", error_type=error_type, too_large=too_large))
+        if too_large:
+            most = quota("Response").maximum
+            return _problem(413, "RequestEntityTooLarge", f"Exceeded maximum allowed payload size ({most} bytes).")
+        return _ACCEPTED
+
+
+_ACCEPTED: Final = Reply(status=202, body=b'{"status":"OK"}\n')
+
+
+def _answer(waiting: asyncio.Future[Invocation], invocation: Invocation) -> None:
+    if not waiting.done():  # the runtime may have hung up
+        waiting.set_result(invocation)
+
+
+def _headers(invocation: Invocation) -> dict[str, str]:
+    headers = {
+        "Lambda-Runtime-Aws-Request-Id": invocation.request_id,
+        "Lambda-Runtime-Deadline-Ms": str(invocation.deadline_ms),
+        "Lambda-Runtime-Invoked-Function-Arn": invocation.function_arn,
+        "Lambda-Runtime-Trace-Id": invocation.trace_id,
+    }
+    if invocation.client_context is not None:
+        headers["Lambda-Runtime-Client-Context"] = invocation.client_context
+    return headers
+
+
+def _illegal(error: IllegalTransition) -> Reply:
+    return _problem(403, "InvalidStateTransition", f"Transition is not allowed: {error}")
+
+
+def _problem(status: int, error_type: str, message: str) -> Reply:
+    return Reply(status=status, body=json.dumps({"errorType": error_type, "errorMessage": message}).encode())

@@ -1,0 +1,147 @@
+"""The seam between an execution environment and what isolates it. Two implementations: `docker` and `process`.
+
+A sandbox is made *ready* first (everything in place, the runtime not started) and begins to run at `go`, so that the
+clock of Init Duration starts at one known instant and environments can be made ready ahead of need. When the runtime
+process ends, the sandbox still answers `figures()` until it is closed or reset.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+Enforcement = Literal["kernel", "watched", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """How each of Lambda's limits is held: by the kernel, by a watcher that may be late, or not at all."""
+
+    memory: Enforcement
+    cpu: Enforcement
+    tmp: Enforcement
+    read_only_root: Enforcement
+    network: Enforcement
+    processes: Enforcement
+    open_files: Enforcement
+    user: Enforcement
+    shared_memory: Enforcement
+
+    def as_dict(self) -> dict[str, Enforcement]:
+        """Limit to enforcement, in the order of the fields."""
+        return asdict(self)
+
+    def not_enforced(self) -> tuple[str, ...]:
+        """The limits that this backend lets pass."""
+        return tuple(name for name, how in asdict(self).items() if how == "none")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxSpec:
+    """What to start; memory and /tmp in Lambda's MB, `cpu_share` in vCPUs, `environment` complete and final.
+
+    `environment` carries everything but `AWS_LAMBDA_RUNTIME_API`, which the sandbox knows.
+    """
+
+    function_name: str
+    handler: str
+    runtime: str
+    code: Path
+    layers: tuple[Path, ...]
+    memory_mb: int
+    cpu_share: float
+    tmp_mb: int
+    environment: Mapping[str, str]
+    architecture: str = "x86_64"
+    image: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """The kernel's counters for one life of a sandbox, all since `go`; None where it does not tell.
+
+    `memory_peak_bytes` leaves out page cache that the kernel could take back (see `sandbox.cgroup_texts`) and is never
+    more than the memory size.
+    """
+
+    memory_peak_bytes: int | None = None
+    cpu_seconds: float | None = None
+    throttled_seconds: float | None = None
+    oom_kills: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exit:
+    """How the runtime process ended: `status` for exit(n), `signal` when one killed it; `out_of_memory` is proven.
+
+    `lost` says why the sandbox itself went away, which is not the function's doing.
+    """
+
+    status: int | None = None
+    signal: int | None = None
+    out_of_memory: bool = False
+    lost: str | None = None
+
+
+class Sandbox(Protocol):
+    """One isolated place for one runtime process. Methods may block for milliseconds; none is called twice at once."""
+
+    @property
+    def identity(self) -> str:
+        """What the user would look for: a container id or a process id."""
+
+    @property
+    def listener(self) -> socket.socket:
+        """A listening TCP socket for the Runtime API; only this sandbox can reach it, or `peer` tells it apart."""
+
+    @property
+    def peer(self) -> str | None:
+        """The one address that may call the Runtime API where others could reach the socket too."""
+
+    def go(self, on_log: Callable[[bytes], None], on_exit: Callable[[Exit], None]) -> None:
+        """Start the runtime, CPU unthrottled. Both callbacks come on a thread of the sandbox's choosing.
+
+        `on_exit` comes exactly once for each `go`, after the last `on_log`, unless the sandbox is closed first.
+        """
+
+    def throttle(self, on: bool) -> None:  # noqa: FBT001 - the two states are the whole meaning
+        """Apply the CPU share of the memory size, or lift it as Lambda does in the Init phase."""
+
+    def flush_log(self) -> None:
+        """Return once everything the runtime had written before this call has gone to `on_log`."""
+
+    def figures(self, *, memory: bool = True) -> Figures:
+        """Read the kernel's counters; without `memory` its figure may be that of an earlier call, which is quicker."""
+
+    def kill(self) -> None:
+        """Kill every process at once; `figures()` goes on answering and no `on_exit` comes for this death."""
+
+    def reset(self) -> None:
+        """Kill every process and be ready again, `/tmp` kept, as Lambda does after a crash or a timeout.
+
+        The listener is a new one afterwards.
+        """
+
+    def close(self) -> None:
+        """Kill every process and remove everything; may be called more than once."""
+
+
+class Backend(Protocol):
+    """A way to make sandboxes; one instance serves many."""
+
+    @property
+    def name(self) -> Literal["docker", "process"]:
+        """As `--backend` names it."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this backend truly enforces on this machine."""
+
+    def prepare(self, spec: SandboxSpec) -> Sandbox:
+        """Make a sandbox ready; raises `BackendError` where that cannot be done."""
+
+    def close(self) -> None:
+        """Remove everything this backend still holds; may be called more than once."""

@@ -1,0 +1,191 @@
+"""The engine calls around one container: create it with every limit of Lambda's, remove it, sweep what others left."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import docker.errors
+from docker.types import DriverConfig, LogConfig, Mount, Ulimit
+
+from emulator.limits import MIB, OPEN_FILES, PROCESSES, SANDBOX_GID, SANDBOX_UID
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+    from emulator.sandbox.base import SandboxSpec
+    from emulator.sandbox.docker_stdio import Stdio
+    from emulator.sandbox.image import BaseImage
+
+LABEL: Final = "dev.lambda-preflight"
+OWNER_LABEL: Final = f"{LABEL}.owner"
+FUNCTION_LABEL: Final = f"{LABEL}.function"
+
+# https://github.com/rwnx/lambda-cpuinfo (2021-02): memory size from which that many CPUs are visible.
+_VISIBLE_CPUS: Final = ((8846, 6), (7077, 5), (5308, 4), (3009, 3))
+
+
+def visible_cpus(memory_mb: int) -> int:
+    """CPUs that `os.cpu_count()` would show on Lambda; two up to 3,008 MB, however small the share."""
+    return next((count for least, count in _VISIBLE_CPUS if memory_mb >= least), 2)
+
+
+def scratch_folder() -> str:
+    """Where a disk's file may lie for the moment before it is unlinked: not in memory, if we can help it."""
+    return "/var/tmp" if os.access("/var/tmp", os.W_OK) else tempfile.gettempdir()  # noqa: S108 - a unique name is made
+
+
+def create(  # noqa: PLR0913 - one keyword each for what differs between two containers
+    api: APIClient,
+    spec: SandboxSpec,
+    *,
+    base: BaseImage,
+    stdio: Stdio,
+    tmp_device: str | None,
+    network: str,
+    runtime_api: str,
+    cpuset: str | None,
+    keep: bool,
+) -> str:
+    """Create the container and return its id; it is not started."""
+    memory = spec.memory_mb * MIB
+    host_config = api.create_host_config(
+        auto_remove=not keep,
+        cap_drop=["ALL"],
+        cpuset_cpus=cpuset,
+        ipc_mode="none",  # no /dev/shm, so that multiprocessing's locks fail here as they do on Lambda
+        log_config=LogConfig(type="none"),
+        mem_limit=memory,
+        memswap_limit=memory,
+        mounts=_mounts(spec, stdio, tmp_device),
+        network_mode=network,
+        pids_limit=PROCESSES,
+        read_only=True,
+        security_opt=["no-new-privileges"],
+        ulimits=[Ulimit(name="nofile", soft=OPEN_FILES, hard=OPEN_FILES)],
+    )
+    config = api.create_container_config(
+        image=base.id,
+        entrypoint=["/bin/sh", "-c", stdio.entry, "preflight"],
+        command=[*base.command, spec.handler],
+        environment={**spec.environment, "AWS_LAMBDA_RUNTIME_API": runtime_api},
+        host_config=host_config,
+        labels={LABEL: "sandbox", OWNER_LABEL: owner(), FUNCTION_LABEL: spec.function_name},
+        stdin_open=True,
+        user=f"{SANDBOX_UID}:{SANDBOX_GID}",
+        working_dir="/var/task",
+    )
+    created: Mapping[str, Any] = api.create_container_from_config(config)  # type: ignore[no-untyped-call]  # docker's
+    return str(created["Id"])
+
+
+def attach(api: APIClient, container: str) -> socket.socket:
+    """The raw, two-way stream of the container's standard input, output and error."""
+    wrapped = api.attach_socket(container, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
+    raw = getattr(wrapped, "_sock", wrapped)
+    raw.settimeout(None)
+    return raw  # type: ignore[no-any-return]  # docker has no types: a socket over a Unix or TCP connection
+
+
+def remove(api: APIClient, container: str) -> None:
+    """Kill and remove; a container that is gone already, or going, is fine."""
+    try:
+        api.remove_container(container, force=True, v=True)
+    except docker.errors.NotFound:
+        return
+    except docker.errors.APIError as error:
+        if error.status_code != 409:  # noqa: PLR2004 - "removal … is already in progress"
+            raise
+
+
+def stop(api: APIClient, container: str) -> None:
+    """Kill and leave the corpse for a look (PREFLIGHT_KEEP_SANDBOX)."""
+    try:
+        api.kill(container)
+    except docker.errors.APIError as error:
+        if error.status_code not in {404, 409}:  # it is dead or gone already
+            raise
+
+
+def address_on(state: Mapping[str, Any], network: str) -> str:
+    """The container's address on a network, from what the engine's inspect call told."""
+    return str(state["NetworkSettings"]["Networks"][network]["IPAddress"])
+
+
+def owner() -> str:
+    """Who made a container: machine, PID namespace, process and its start time, since process ids come back."""
+    pid = os.getpid()
+    return f"{_place()}/{pid}/{_start_time(pid)}"
+
+
+def orphaned(label: str) -> bool:
+    """Whether the owner named by the label is a dead process of this place; owners elsewhere are not ours to judge."""
+    place, _, rest = label.rpartition("/")[0].rpartition("/")
+    started = label.rpartition("/")[2]
+    if place != _place() or not rest.isdigit():
+        return False
+    return _start_time(int(rest)) != started
+
+
+def sweep(api: APIClient) -> list[str]:
+    """Remove containers, networks and volumes whose maker died without removing them; ids of the containers."""
+    removed = []
+    for found in api.containers(all=True, filters={"label": LABEL}):
+        if orphaned(found["Labels"].get(OWNER_LABEL, "")):
+            remove(api, found["Id"])
+            removed.append(str(found["Id"]))
+    for found in api.networks(filters={"label": LABEL}):
+        if orphaned((found.get("Labels") or {}).get(OWNER_LABEL, "")):
+            api.remove_network(found["Id"])
+    return removed
+
+
+def _mounts(spec: SandboxSpec, stdio: Stdio, tmp_device: str | None) -> list[Mount]:
+    mounts = [Mount("/var/task", str(spec.code.resolve()), type="bind", read_only=True)]
+    mounts += [Mount(target, source, type="bind", read_only=True) for target, source in stdio.mounts.items()]
+    if tmp_device is not None:
+        disk = DriverConfig("local", {"type": "ext4", "device": tmp_device, "o": "nosuid,nodev"})
+        mounts.append(Mount("/tmp", None, type="volume", driver_config=disk, no_copy=True))  # noqa: S108 - Lambda's own
+    else:
+        mounts.append(Mount("/tmp", None, type="volume"))  # noqa: S108 - Lambda's own
+    if len(spec.layers) == 1:
+        mounts.append(Mount("/opt", str(spec.layers[0].resolve()), type="bind", read_only=True))
+    elif spec.layers:
+        mounts.append(Mount("/opt", None, type="volume", driver_config=_merged(spec.layers), no_copy=True))
+    return mounts
+
+
+def _merged(layers: tuple[Path, ...]) -> DriverConfig:
+    """The layers as one read-only overlay: nothing is copied, and a later layer hides an earlier one's files."""
+    lower = ":".join(str(layer.resolve()).replace("\\", "\\\\").replace(":", "\\:") for layer in reversed(layers))
+    return DriverConfig("local", {"type": "overlay", "device": "overlay", "o": f"ro,lowerdir={lower}"})
+
+
+def _place() -> str:
+    parts = [socket.gethostname()]
+    for path in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
+        try:
+            parts.append(os.readlink(path) if path.endswith("/pid") else Path(path).read_text().strip())  # noqa: PTH115
+        except OSError:  # not Linux: the host name alone
+            continue
+    return ":".join(parts)
+
+
+def _start_time(pid: int) -> str:
+    """When the process started, in the kernel's ticks; "alive" where only that much can be told; "" when dead."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except FileNotFoundError:
+        if Path("/proc/self").exists():
+            return ""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return ""
+    except PermissionError:
+        return "alive"
+    return "alive"

@@ -1,0 +1,133 @@
+"""Disks for `/tmp` where the emulator is not root: a privileged helper container binds the files to loop devices."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from docker.types import LogConfig, Mount
+
+from emulator.errors import BackendError
+from emulator.sandbox import loop_device, storage
+from emulator.sandbox.docker_container import LABEL, OWNER_LABEL, attach, owner, remove
+from emulator.sandbox.docker_engine import engine_errors
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+    from emulator.sandbox.image import BaseImage
+
+_FOLDER: Final = "/run/preflight-disks"
+_ANSWER_TIMEOUT_S: Final = 20
+
+
+class DiskKeeper:
+    """The helper container: it holds the devices' descriptors and ends, freeing them, when its input does."""
+
+    def __init__(self, api: APIClient, base: BaseImage) -> None:
+        self._api = api
+        self._lock = threading.Lock()
+        self._folder = tempfile.TemporaryDirectory(prefix="lambda-preflight-disks-")
+        self._stream: socket.socket | None = None
+        self._container: str | None = None
+        try:
+            with engine_errors("the helper container for disks could not be started"):
+                self._start(base)
+        except BaseException:
+            self.close()
+            raise
+
+    def disk(self, size_mb: int) -> KeptDisk:
+        """A disk of that much free space; BackendError where the engine does not allow it."""
+        with storage.new_image(size_mb, Path(self._folder.name)) as image:
+            return KeptDisk(self, self.order({"attach": f"{_FOLDER}/{image.name}"}))
+
+    def order(self, what: dict[str, str]) -> str:
+        """Ask the container; the device it names. BackendError where it cannot or does not answer."""
+        with self._lock:
+            if self._stream is None:
+                raise BackendError("the helper container for disks is gone")
+            try:
+                self._stream.sendall(json.dumps(what).encode() + b"\n")
+                answer: dict[str, Any] = json.loads(self._line(self._stream))
+            except (OSError, ValueError) as error:
+                raise BackendError(f"the helper container for disks does not answer: {error}") from error
+        if "error" in answer:
+            raise BackendError(f"a disk could not be made: {answer['error']}")
+        return str(answer["device"])
+
+    def close(self) -> None:
+        """Remove the container; devices that a sandbox still mounts go with the sandbox."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()
+        container, self._container = self._container, None
+        if container is not None:
+            remove(self._api, container)
+        self._folder.cleanup()
+
+    def _start(self, base: BaseImage) -> None:
+        api = self._api
+        host_config = api.create_host_config(
+            auto_remove=True,
+            log_config=LogConfig(type="none"),
+            mounts=[
+                Mount(_FOLDER, self._folder.name, type="bind"),
+                Mount("/dev", "/dev", type="bind"),  # the nodes of loop devices that are made later appear there
+            ],
+            network_mode="none",
+            privileged=True,
+        )
+        config = api.create_container_config(
+            image=base.id,
+            entrypoint=[f"/var/lang/bin/python{base.python}", "-I", "-c", Path(loop_device.__file__).read_text()],
+            command=[],
+            host_config=host_config,
+            labels={LABEL: "disks", OWNER_LABEL: owner()},
+            stdin_open=True,
+            user="0:0",
+        )
+        created: dict[str, Any] = api.create_container_from_config(config)  # type: ignore[no-untyped-call]  # docker's
+        self._container = str(created["Id"])
+        self._stream = attach(api, self._container)
+        self._stream.settimeout(_ANSWER_TIMEOUT_S)
+        api.start(self._container)
+
+    def _line(self, stream: socket.socket) -> bytes:
+        """One line of the container's standard output, out of the engine's frames."""
+        line = b""
+        while not line.endswith(b"\n"):
+            kind, size = struct.unpack(">BxxxI", _exactly(stream, 8))
+            piece = _exactly(stream, size)
+            line += piece if kind == 1 else b""
+        return line
+
+
+class KeptDisk:
+    """A disk whose device the helper container holds."""
+
+    def __init__(self, keeper: DiskKeeper, device: str) -> None:
+        self._keeper = keeper
+        self.device = device
+        self._closed = False
+
+    def close(self) -> None:
+        """Have the container let it go; may be called more than once."""
+        if not self._closed:
+            self._closed = True
+            self._keeper.order({"detach": self.device})
+
+
+def _exactly(stream: socket.socket, count: int) -> bytes:
+    parts = b""
+    while len(parts) < count:
+        part = stream.recv(count - len(parts))
+        if not part:
+            raise OSError("its output ended")
+        parts += part
+    return parts

@@ -1,0 +1,221 @@
+"""A sandbox without an engine: AWS's runtime client as a child process, limited by the kernel where we may ask it to.
+
+The function sees the host: its files, its network, its users, its /tmp. What that leaves unenforced is in
+`ProcessBackend.capabilities`, never implied.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import secrets
+import shutil
+import socket
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from emulator.errors import BackendError
+from emulator.limits import MIB
+from emulator.sandbox import cgroup_make, interpreters
+from emulator.sandbox.base import Capabilities, Exit, Figures, SandboxSpec
+from emulator.sandbox.cgroup import ControlGroup
+from emulator.sandbox.process_launch import Launch, python_launch
+from emulator.sandbox.process_life import API_VARIABLE, Callbacks, Life
+from emulator.sandbox.process_owner import abandoned, name_prefix
+
+_BACKLOG = 16
+_PROBE_BYTES = 64 * MIB
+
+LaunchMaker = Callable[[SandboxSpec, Path], Launch]
+
+
+class ProcessBackend:
+    """Child processes; `cgroups=False` does without control groups even where they can be had.
+
+    `launch` makes the command for a spec and a folder to put things in; by default AWS's runtime client for Python.
+    """
+
+    name: Literal["process"] = "process"
+
+    def __init__(self, *, cgroups: bool = True, launch: LaunchMaker | None = None) -> None:
+        self._launch = launch or _python_launcher()
+        self._lock = threading.Lock()
+        self._live: dict[int, ProcessSandbox] = {}
+        self._prefix = name_prefix()
+        _sweep()
+        self.missing: tuple[str, ...] = ("control groups: not wanted",)
+        """What of the control groups could not be had, one reason each; for `preflight doctor`."""
+        self._controllers: frozenset[str] = frozenset()
+        if cgroups:
+            self._controllers, self.missing = self._probe()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Found out by making a control group once."""
+        return Capabilities(
+            memory="kernel" if "memory" in self._controllers else "watched",
+            cpu="kernel" if "cpu" in self._controllers else "none",
+            tmp="none",
+            read_only_root="none",
+            network="none",
+            processes="kernel" if "pids" in self._controllers else "none",
+            open_files="kernel",
+            user="none",
+            shared_memory="none",
+        )
+
+    def prepare(self, spec: SandboxSpec) -> ProcessSandbox:
+        """A process that waits for *go*; milliseconds."""
+        if spec.image is not None:
+            message = f"{spec.function_name} is PackageType: Image, which a process cannot run"
+            raise BackendError(message, hint="use --backend docker")
+        folder = Path(tempfile.mkdtemp(prefix=self._prefix))
+        try:
+            sandbox = ProcessSandbox(self, spec, folder, self._launch(spec, folder))
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        with self._lock:
+            self._live[id(sandbox)] = sandbox
+        return sandbox
+
+    def close(self) -> None:
+        """End every sandbox that is still open."""
+        with self._lock:
+            left = list(self._live.values())
+        for sandbox in left:
+            sandbox.close()
+
+    def forget(self, sandbox: ProcessSandbox) -> None:
+        """The sandbox is closed."""
+        with self._lock:
+            self._live.pop(id(sandbox), None)
+
+    def group(self, memory_bytes: int) -> ControlGroup | None:
+        """A new control group with these limits; None where this machine was found to have none for us."""
+        if not self._controllers:
+            return None
+        group = cgroup_make.create(f"{self._prefix}{secrets.token_hex(4)}", memory_bytes=memory_bytes)
+        had = frozenset(()) if group is None else frozenset(group.folders)
+        if not self._controllers <= had:
+            if group is not None:
+                group.remove()
+            message = f"a control group lacks what it had a moment ago: {', '.join(sorted(self._controllers - had))}"
+            raise BackendError(message, hint="see `preflight doctor`")
+        return group
+
+    def _probe(self) -> tuple[frozenset[str], tuple[str, ...]]:
+        """Which controllers a child can be put under, and what is missing of them; 2 ms."""
+        group = cgroup_make.create(f"{self._prefix}{secrets.token_hex(4)}", memory_bytes=_PROBE_BYTES)
+        if group is None:
+            return frozenset(), ("control groups: none that this user may make",)
+        group.remove()
+        return frozenset(group.folders), group.missing
+
+
+class ProcessSandbox:
+    """One process at a time; `reset` replaces it and keeps the folder that is its TMPDIR."""
+
+    peer = None
+    """Nothing tells callers on the loopback interface apart: every process of this machine could reach the socket."""
+
+    def __init__(self, backend: ProcessBackend, spec: SandboxSpec, folder: Path, launch: Launch) -> None:
+        self._backend = backend
+        self._spec = spec
+        self._folder = folder
+        self._launch = launch
+        self._closed = False
+        self._listener, self._life = self._begin()
+
+    @property
+    def identity(self) -> str:
+        """The process id."""
+        return str(self._life.pid)
+
+    @property
+    def listener(self) -> socket.socket:
+        """On a free port of 127.0.0.1, which any process of this machine could reach."""
+        return self._listener
+
+    def go(self, on_log: Callable[[bytes], None], on_exit: Callable[[Exit], None]) -> None:
+        """One line to the waiting shell."""
+        self._life.go(Callbacks(on_log=on_log, on_exit=on_exit))
+
+    def throttle(self, on: bool) -> None:  # noqa: FBT001 - the two states are the whole meaning
+        """By the control group; without one CPU time is not limited, as `capabilities` says."""
+        self._life.throttle(self._spec.cpu_share if on else None)
+
+    def flush_log(self) -> None:
+        """Drain the pipe."""
+        self._life.flush_log()
+
+    def figures(self, *, memory: bool = True) -> Figures:
+        """From the control group, else what the watcher saw."""
+        return self._life.figures(memory=memory)
+
+    def kill(self) -> None:
+        """SIGKILL the control group, else the process tree, its group and who carries our Runtime API's address."""
+        self._life.kill()
+
+    def reset(self) -> None:
+        """A new process, control group and listener."""
+        self._life.close()
+        self._listener.close()
+        self._listener, self._life = self._begin()
+
+    def close(self) -> None:
+        """End it and remove its folder."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._life.close()
+        finally:
+            self._listener.close()
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._backend.forget(self)
+
+    def _begin(self) -> tuple[socket.socket, Life]:
+        listener = socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
+        host, port = listener.getsockname()
+        limit = self._spec.memory_mb * MIB
+        try:
+            life = Life(
+                self._launch.argv,
+                {**self._launch.environment, API_VARIABLE: f"{host}:{port}"},
+                self._spec.code,
+                group=self._backend.group(limit),
+                watched_limit=limit if self._backend.capabilities.memory == "watched" else None,
+            )
+        except BaseException:
+            listener.close()
+            raise
+        return listener, life
+
+
+def _python_launcher() -> LaunchMaker:
+    find = functools.cache(interpreters.find)
+
+    def launch(spec: SandboxSpec, folder: Path) -> Launch:
+        interpreter = find(spec.runtime)
+        return python_launch(spec, folder, interpreter, interpreters.runtime_client(interpreter))
+
+    return launch
+
+
+def _sweep() -> None:
+    """Kill and remove what an emulator that is dead has left: its control groups and its folders."""
+    for group in cgroup_make.leftovers(abandoned):
+        group.kill()
+        group.remove()
+    with os.scandir(tempfile.gettempdir()) as entries:
+        for entry in entries:
+            if abandoned(entry.name) and entry.is_dir(follow_symlinks=False) and _is_ours(entry):
+                shutil.rmtree(entry, ignore_errors=True)
+
+
+def _is_ours(entry: os.DirEntry[str]) -> bool:
+    return entry.stat(follow_symlinks=False).st_uid == os.geteuid()

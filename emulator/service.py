@@ -1,0 +1,224 @@
+"""Functions by name: warm environments, one environment per concurrent call, environments made ready ahead of need."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import uuid
+from collections import defaultdict, deque
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from emulator import variables
+from emulator.config import FunctionConfig
+from emulator.environment import Environment, Order
+from emulator.errors import ConfigurationError, QuotaError
+from emulator.http_server import HttpLoop
+from emulator.invocation import InvocationResult
+from emulator.limits import check
+from emulator.sandbox.base import Backend
+
+_AHEAD_AT_ONCE: Final = 2  # containers started side by side: more do not come faster on the engines measured
+_ASSUMED_MEMORY_MB: Final = 1024  # where the machine does not tell how much is free
+
+
+class LambdaService:
+    """Invokes functions under their limits. Use as a context manager: leaving it removes every environment.
+
+    Methods may be called from several threads at once; each concurrent call has an environment of its own.
+    """
+
+    def __init__(self, functions: Mapping[str, FunctionConfig], backend: Backend) -> None:
+        for config in functions.values():
+            validate(config)
+        self._functions = dict(functions)
+        self._backend = backend
+        self._http = HttpLoop()
+        self._lock = threading.Lock()
+        self._warm: dict[str, deque[Environment]] = defaultdict(deque)
+        self._ready: dict[str, deque[Environment]] = defaultdict(deque)
+        self._all: set[Environment] = set()
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def backend(self) -> Backend:
+        """Where the environments run."""
+        return self._backend
+
+    def invoke(
+        self,
+        name: str,
+        payload: bytes,
+        *,
+        request_id: str | None = None,
+        client_context: str | None = None,
+        fresh: bool = False,
+    ) -> InvocationResult:
+        """Invoke a function with an event of JSON bytes and wait for the answer.
+
+        The environment used last serves again; `fresh` takes a new one, so that the invocation is cold.
+        """
+        config = self._config(name)
+        for violation in check("request", {"Request": len(payload)}):
+            raise QuotaError(violation.message, hint=violation.hint)
+        order = Order(
+            request_id=request_id or str(uuid.uuid4()),
+            payload=payload,
+            function_arn=variables.function_arn(name),
+            trace_id=_trace_id(),
+            client_context=client_context,
+        )
+        environment = self._take(config, fresh=fresh)
+        try:
+            result = environment.invoke(order)
+        except BaseException:  # a lost sandbox or a Ctrl-C: this environment can serve nobody again
+            self._discard(environment)
+            raise
+        self._give_back(name, environment)
+        return result
+
+    def prepare(self, name: str, count: int) -> int:
+        """Make up to `count` environments ready (started, not initialised) for the calls to come; how many there are.
+
+        Bounded by the memory that is free now: ready environments are small, but all of them may run.
+        """
+        config = self._config(name)
+        with self._lock:
+            missing = min(count, _fit_in_memory(config.memory_mb)) - len(self._ready[name])
+        if missing > 0:
+            with ThreadPoolExecutor(max_workers=_AHEAD_AT_ONCE, thread_name_prefix="prepare") as pool:
+                for task in [pool.submit(self._make, config) for _ in range(missing)]:
+                    made = task.result()
+                    with self._lock:
+                        self._ready[name].append(made)
+        with self._lock:
+            return len(self._ready[name])
+
+    def retire(self, name: str) -> None:
+        """Close the warm environments of a function, as Lambda does after some idle minutes."""
+        with self._lock:
+            idle = list(self._warm.pop(name, ()))
+        for environment in idle:
+            self._discard(environment)
+
+    def close(self) -> None:
+        """Close every environment, the servers and the backend; may be called more than once."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            left = list(self._all)
+        try:
+            if len(left) > 1:
+                with ThreadPoolExecutor(max_workers=8, thread_name_prefix="close") as pool:
+                    for task in [pool.submit(environment.close) for environment in left]:
+                        task.result()
+            else:
+                for environment in left:
+                    environment.close()
+        finally:
+            try:
+                self._backend.close()
+            finally:
+                self._http.close()
+
+    def _config(self, name: str) -> FunctionConfig:
+        config = self._functions.get(name)
+        if config is None:
+            raise ConfigurationError(f"no function {name!r}", hint=f"There are: {', '.join(sorted(self._functions))}.")
+        return config
+
+    def _take(self, config: FunctionConfig, *, fresh: bool) -> Environment:
+        """Inside the lock decide, outside the lock act."""
+        with self._lock:
+            warm, ready = self._warm[config.name], self._ready[config.name]
+            if warm and not fresh:
+                return warm.pop()
+            if ready:
+                return ready.popleft()
+        return self._make(config)
+
+    def _make(self, config: FunctionConfig) -> Environment:
+        made = Environment(
+            config, self._backend, self._http, variables.function_variables(config, datetime.now(tz=UTC))
+        )
+        with self._lock:
+            self._all.add(made)
+        return made
+
+    def _give_back(self, name: str, environment: Environment) -> None:
+        with self._lock:
+            self._warm[name].append(environment)
+
+    def _discard(self, environment: Environment) -> None:
+        with self._lock:
+            self._all.discard(environment)
+        environment.close()
+
+
+def validate(config: FunctionConfig) -> None:
+    """Refuse what Lambda would refuse at deployment: QuotaError in AWS's words, or ConfigurationError."""
+    values = {
+        "MemorySize": config.memory_mb,
+        "Timeout": config.timeout_s,
+        "EphemeralStorage": config.ephemeral_storage_mb,
+        "Layers": len(config.layers),
+        "Handler": len(config.handler),
+        "Environment": variables.measured_bytes(config.environment),
+    }
+    for violation in check("configuration", values):
+        raise QuotaError(f"{config.name}: {violation.message}", hint=violation.hint)
+    taken = variables.reserved(config.environment)
+    if taken:
+        message = (
+            f"{config.name}: Lambda was unable to configure your environment variables because the environment "
+            "variables you have provided contains reserved keys that are currently not supported for modification. "
+            f"Reserved keys used in this request: {', '.join(taken)}"
+        )
+        raise ConfigurationError(message, hint="Lambda sets these itself; choose other names.")
+    for violation in check("package", {"Unzipped package with layers": unzipped_bytes((config.code, *config.layers))}):
+        raise QuotaError(f"{config.name}: {violation.message} (it has {violation.value:,})", hint=violation.hint)
+
+
+def unzipped_bytes(folders: tuple[Path, ...]) -> int:
+    """The sum of file sizes of code and layers, as Lambda counts them: each file once, links as what they are."""
+    total = 0
+    pending = [os.fspath(folder) for folder in folders]
+    while pending:
+        with os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+                else:
+                    total += entry.stat(follow_symlinks=False).st_size
+    return total
+
+
+def _fit_in_memory(memory_mb: int) -> int:
+    """How many environments of this size could run at once in what the machine has free; at least one."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except FileNotFoundError:  # not Linux
+        lines = []
+    available = [int(line.split()[1]) // 1024 for line in lines if line.startswith("MemAvailable:")]
+    free_mb = available[0] if available else _ASSUMED_MEMORY_MB
+    return max(1, free_mb // memory_mb)
+
+
+def _trace_id() -> str:
+    """An X-Ray trace header that is not sampled: `Root=1-<8 hex of time>-<24 hex>;Parent=<16 hex>;Sampled=0`."""
+    digits = uuid.uuid4().hex
+    return f"Root=1-{int(time.time()):08x}-{digits[:24]};Parent={uuid.uuid4().hex[:16]};Sampled=0"

@@ -1,0 +1,104 @@
+"""The environment variables of a function, as Lambda sets them.
+
+Names and values from a dump of the real service (python3.14, LocalStack's snapshot of 2026-01-12); reserved names from
+"Using environment variables", AWS Lambda Developer Guide, 2026-07.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from emulator.config import FunctionConfig
+
+REGION: Final = "us-east-1"
+ACCOUNT: Final = "123456789012"
+
+_LIBRARIES: Final = "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib"
+
+RESERVED: Final = frozenset(
+    {
+        "_HANDLER",
+        "_X_AMZN_TRACE_ID",
+        "AWS_ACCESS_KEY",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_DEFAULT_REGION",
+        "AWS_EXECUTION_ENV",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+        "AWS_LAMBDA_FUNCTION_NAME",
+        "AWS_LAMBDA_FUNCTION_VERSION",
+        "AWS_LAMBDA_INITIALIZATION_TYPE",
+        "AWS_LAMBDA_LOG_GROUP_NAME",
+        "AWS_LAMBDA_LOG_STREAM_NAME",
+        "AWS_LAMBDA_MAX_CONCURRENCY",
+        "AWS_LAMBDA_METADATA_API",
+        "AWS_LAMBDA_METADATA_TOKEN",
+        "AWS_LAMBDA_RUNTIME_API",
+        "AWS_REGION",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "LAMBDA_RUNTIME_DIR",
+        "LAMBDA_TASK_ROOT",
+    }
+)
+
+
+def function_arn(name: str) -> str:
+    """The function's ARN in the account and region that every emulated function lives in."""
+    return f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}"
+
+
+def log_stream_name(now: datetime) -> str:
+    """`YYYY/MM/DD/[$LATEST]` and 32 hexadecimal digits, one per execution environment."""
+    return f"{now:%Y/%m/%d}/[$LATEST]{uuid.uuid4().hex}"
+
+
+def measured_bytes(variables: Mapping[str, str]) -> int:
+    """What the 4 KB quota measures: the variables as a JSON string."""
+    return len(json.dumps(dict(variables), separators=(",", ":"), ensure_ascii=False).encode())
+
+
+def reserved(variables: Mapping[str, str]) -> list[str]:
+    """Names that Lambda keeps for itself, sorted."""
+    return sorted(variables.keys() & RESERVED)
+
+
+def function_variables(config: FunctionConfig, now: datetime) -> dict[str, str]:
+    """Everything but `AWS_LAMBDA_RUNTIME_API`, which depends on the sandbox.
+
+    The credentials are placeholders, so that an SDK's client can be made; they open nothing. The paths are Lambda's,
+    which a backend without a file system of its own replaces.
+    """
+    version = config.runtime.removeprefix("python")
+    return {
+        "AWS_ACCESS_KEY_ID": "PREFLIGHTPLACEHOLDER",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_EXECUTION_ENV": f"AWS_Lambda_{config.runtime}",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(config.memory_mb),
+        "AWS_LAMBDA_FUNCTION_NAME": config.name,
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{config.name}",
+        "AWS_LAMBDA_LOG_STREAM_NAME": log_stream_name(now),
+        "AWS_REGION": REGION,
+        "AWS_SECRET_ACCESS_KEY": "preflight-placeholder",
+        "AWS_SESSION_TOKEN": "preflight-placeholder",
+        "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
+        "AWS_XRAY_DAEMON_ADDRESS": "169.254.100.1:2000",
+        "LAMBDA_RUNTIME_DIR": "/var/runtime",
+        "LAMBDA_TASK_ROOT": "/var/task",
+        "LANG": "en_US.UTF-8",
+        "LC_CTYPE": "C.UTF-8",
+        "LD_LIBRARY_PATH": _LIBRARIES,
+        "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+        "PYTHONPATH": f"/opt/python/lib/python{version}/site-packages:/opt/python:/var/runtime",
+        "TZ": ":UTC",
+        "_AWS_XRAY_DAEMON_ADDRESS": "169.254.100.1",
+        "_AWS_XRAY_DAEMON_PORT": "2000",
+        "_HANDLER": config.handler,
+        **config.environment,
+    }
