@@ -99,8 +99,9 @@ $(VENV)/.home: requirements/uv.txt
 
 # The set of the product alone, or with what the tests need: exactly the lock, and nothing else stays.
 $(VENV)/.run: requirements/run.txt pyproject.toml $(VENV)/.home
-	@$(call install,requirements/run.txt)
-	@rm -f $(VENV)/.test
+	@# An environment that has the tests' set keeps it.
+	@if [[ -e $(VENV)/.test ]]; then $(call install,requirements/test.txt); touch $(VENV)/.test; \
+	  else $(call install,requirements/run.txt); fi
 	@touch $@
 
 $(VENV)/.test: requirements/test.txt pyproject.toml $(VENV)/.home

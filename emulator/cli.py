@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -24,33 +25,41 @@ _COLD_BATCH = 8  # environments made ready at once: making more disturbs the one
 
 
 def main() -> NoReturn:
-    """Run the command line and exit; the one place where an error is printed."""
+    """Run the command line and end the process with its exit status."""
     signal.signal(signal.SIGTERM, _stop)
+    # Start-up is imports, which make no garbage: collecting it in between took a tenth of their time.
+    gc.disable()
+    status = _run()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Everything is closed by now; what the interpreter would still tidy takes as long as a warm invocation many times.
+    os._exit(status)
+
+
+def _run() -> int:
+    """The one place where an error is printed."""
     try:
         status = preflight.main(standalone_mode=False)
     except click.exceptions.Exit as error:
-        sys.exit(error.exit_code)
-    except click.UsageError as error:
-        error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        _fail(Interrupted("stopped", hint="Every execution environment was removed."))
+        return _tell(Interrupted("stopped", hint="Every execution environment was removed."))
     except click.ClickException as error:
         error.show()
-        sys.exit(ConfigurationError.exit_code)
+        return ConfigurationError.exit_code
     except PreflightError as error:
-        _fail(error)
+        return _tell(error)
     except BrokenPipeError:  # `preflight … | head`
-        sys.stderr.close()
-        sys.exit(1)
-    sys.exit(status if isinstance(status, int) else 0)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return status if isinstance(status, int) else 0
 
 
-def _fail(error: PreflightError) -> NoReturn:
+def _tell(error: PreflightError) -> int:
     click.echo(f"error: {error.message}", err=True)
     if error.hint:
         click.echo(f"\nhint: {error.hint}", err=True)
-    sys.exit(error.exit_code)
+    return error.exit_code
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
@@ -146,6 +155,7 @@ def invoke(**options: Unpack[InvokeOptions]) -> int:
     """
     config = _function(options)
     payload = read_event(options["event"])
+    gc.enable()
     as_json, cold, repeat = options["as_json"], options["cold"], options["repeat"]
     with console.Progress(quiet=as_json) as progress, _service(config, options, progress) as service:
         if not as_json:

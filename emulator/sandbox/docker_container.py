@@ -87,8 +87,12 @@ def attach(api: APIClient, container: str) -> socket.socket:
     """The raw, two-way stream of the container's standard input, output and error."""
     wrapped = api.attach_socket(container, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
     raw = getattr(wrapped, "_sock", wrapped)
-    raw.settimeout(None)
-    return raw  # type: ignore[no-any-return]  # docker has no types: a socket over a Unix or TCP connection
+    # A descriptor of our own: the package's socket stays open until its HTTP response is collected.
+    own = socket.socket(fileno=os.dup(raw.fileno()))
+    own.settimeout(None)
+    wrapped.close()
+    raw.close()
+    return own
 
 
 def remove(api: APIClient, container: str) -> None:
@@ -167,11 +171,11 @@ def _merged(layers: tuple[Path, ...]) -> DriverConfig:
 
 def _place() -> str:
     parts = [socket.gethostname()]
-    for path in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
-        try:
-            parts.append(os.readlink(path) if path.endswith("/pid") else Path(path).read_text().strip())  # noqa: PTH115
-        except OSError:  # not Linux: the host name alone
-            continue
+    try:
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+        parts.append(str(Path("/proc/self/ns/pid").readlink()))
+    except OSError:  # not Linux: the host name alone
+        return parts[0]
     return ":".join(parts)
 
 

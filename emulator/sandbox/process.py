@@ -14,6 +14,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -154,7 +155,10 @@ class ProcessSandbox:
 
     def figures(self, *, memory: bool = True) -> Figures:
         """From the control group, else what the watcher saw."""
-        return self._life.figures(memory=memory)
+        figures = self._life.figures(memory=memory)
+        if figures.memory_peak_bytes is None:
+            return figures
+        return replace(figures, memory_peak_bytes=min(figures.memory_peak_bytes, self._spec.memory_mb * MIB))
 
     def kill(self) -> None:
         """SIGKILL the control group, else the process tree, its group and who carries our Runtime API's address."""

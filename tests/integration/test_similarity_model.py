@@ -1,0 +1,200 @@
+"""The similarity function with its real model, as `handlers/build.py` left both for deployment."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from handlers import build
+from handlers.similarity import app
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+ROOT = Path(__file__).parents[2]
+STS_BENCHMARK = ROOT.parent / "shared" / "data" / "stsb" / "sts-test.csv"
+
+UNZIPPED_LIMIT = 262_144_000
+"""Bytes of code and layers together (Lambda developer guide, "Lambda quotas", 2026-07)."""
+
+SPEARMAN_FLOAT32 = 82.3475
+"""Of every third row of STS-B test, by our float32 export; on all 1,379 it has 82.0325, the published figure."""
+
+FLUTE, BAMBOO, STOCKS = (
+    "A man is playing a flute.",
+    "A man is playing a bamboo flute.",
+    "Stocks fell sharply on Monday.",
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def built() -> None:
+    """Without the build, or with an older one, nothing here would test what is deployed."""
+    if not build.is_current(build.MODEL, build.model_key()):
+        pytest.fail("the model is not built, or not from these sources: run `make handlers-build`", pytrace=False)
+    if not build.is_current(build.LAYER, build.layer_key(build.Interpreter.read(Path(sys.executable)))):
+        pytest.fail("the layer is not built, or not from these sources: run `make handlers-build`", pytrace=False)
+
+
+def similarity(sentence1: str, sentence2: str) -> float:
+    """What the handler answers to one pair."""
+    answer: Any = app.handler({"sentence1": sentence1, "sentence2": sentence2}, None)
+    assert list(answer) == ["similarity"]
+    assert isinstance(answer["similarity"], float)
+    return answer["similarity"]
+
+
+def spearman(left: ArrayLike, right: ArrayLike) -> float:
+    """Rank correlation times 100; ties share their mean rank."""
+
+    def ranks(values: ArrayLike) -> NDArray[np.float64]:
+        _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+        mean_ranks: NDArray[np.float64] = np.cumsum(counts) - (counts - 1) / 2
+        return mean_ranks[inverse]
+
+    return 100 * float(np.corrcoef(ranks(left), ranks(right))[0, 1])
+
+
+@pytest.mark.parametrize("sentence", [FLUTE, "a", "?", "🎉", "東京タワー", "naïve café", "x" * 5000, "[CLS] [SEP]"])
+def test_a_sentence_is_like_itself(sentence: str) -> None:
+    """Exactly 1, whatever the script, the length or the special tokens it spells."""
+    assert similarity(sentence, sentence) == 1.0
+
+
+def test_meaning_orders_the_answers() -> None:
+    """A paraphrase is nearer than an unrelated sentence; case does not count."""
+    assert similarity(FLUTE, BAMBOO) == pytest.approx(0.88, abs=0.05)
+    assert similarity(FLUTE, STOCKS) < 0.2
+    assert similarity(FLUTE, FLUTE.upper()) == 1.0
+
+
+@settings(max_examples=40)
+@given(st.text(max_size=60), st.text(max_size=60))
+def test_any_two_texts_give_a_cosine_or_a_refusal(sentence1: str, sentence2: str) -> None:
+    """In [-1, 1] and the same in either order."""
+    try:
+        forth = similarity(sentence1, sentence2)
+    except app.InvalidInput as refused:
+        assert "is empty" in str(refused)  # noqa: PT017 - refusals are one of two outcomes here
+    else:
+        assert -1.0 <= forth <= 1.0
+        assert similarity(sentence2, sentence1) == forth
+
+
+def test_a_batch_answers_exactly_as_single_pairs() -> None:
+    """The neighbours of a pair in a request have no influence on its result, to the last digit."""
+    sentences = [FLUTE, BAMBOO, STOCKS, "word " * 200, "Hi", FLUTE]
+    pairs = [list(both) for both in pairwise(sentences)]
+    answer: Any = app.handler({"pairs": pairs}, None)
+    assert answer["results"] == [{"similarity": similarity(*both)} for both in pairs]
+
+
+@pytest.mark.parametrize(("tokens", "fine"), [(511, True), (512, True), (513, False)])
+def test_the_token_limit_is_the_models_own(tokens: int, *, fine: bool) -> None:
+    """512 tokens run; 513 are refused with their number, where the model would have no position for the last."""
+    text = "word " * (tokens - 2)
+    assert len(app.load_encoder().tokenise(text)) == tokens
+    if fine:
+        assert similarity(text, text) == 1.0
+    else:
+        with pytest.raises(app.InvalidInput, match=r"^sentence2 has 513 tokens: at most 512"):
+            similarity(FLUTE, text)
+
+
+def test_the_end_of_a_long_text_counts() -> None:
+    """Nothing is cut silently: the last of 512 tokens changes the answer, and so does one after the 128th."""
+    start = "word " * 509
+    assert similarity(start + "good", start + "bad") < 1.0
+    assert similarity("word " * 200 + "good", "word " * 200 + "bad") < 1.0
+
+
+def test_short_texts_are_not_padded() -> None:
+    """The published tokenizer pads to 128 tokens, which would cost seven times the time."""
+    assert len(app.load_encoder().tokenise(FLUTE)) == 9
+
+
+@pytest.mark.parametrize("text", ["\x00", "\u200b\u200d", "\u0301"])
+def test_a_text_that_the_tokenizer_drops_whole_is_empty(text: str) -> None:
+    """Control characters, joiners and lone accents leave nothing to compare."""
+    with pytest.raises(app.InvalidInput, match=r"^sentence1 is empty: nothing in it"):
+        similarity(text, FLUTE)
+
+
+@pytest.mark.skipif(not STS_BENCHMARK.exists(), reason="the STS benchmark lies beside the repository on some machines")
+def test_int8_keeps_the_quality_of_float32() -> None:
+    """Rank correlation with people's judgement on STS-B test, within one point of full precision on the same rows."""
+    with STS_BENCHMARK.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))[::3]
+    found = [similarity(row[5], row[6]) for row in rows]
+    assert len(rows) == 460
+    assert spearman(found, [float(row[4]) for row in rows]) == pytest.approx(SPEARMAN_FLOAT32, abs=1.0)
+
+
+def test_the_model_loads_in_init_from_the_layer_alone(tmp_path: Path) -> None:
+    """On Lambda importing the module loads the model from the layer's packages: nothing printed, no telemetry kept."""
+    code = "import sys, app; print(app.load_encoder.cache_info().currsize); print(app.handler.__module__)"
+    environment = {
+        "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
+        "HOME": str(tmp_path),
+        "PYTHONPATH": os.pathsep.join([str(build.LAYER / "python"), str(build.FUNCTION)]),
+    }
+    command = [sys.executable, "-S", "-B", "-c", code]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout.split(), ended.stderr) == (0, ["1", "app"], "")
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_importing_elsewhere_loads_nothing() -> None:
+    """A notebook or a test that imports the handler pays nothing until it calls it."""
+    code = "import sys, app; print(sorted({'numpy', 'onnxruntime', 'tokenizers'} & set(sys.modules)))"
+    command = [sys.executable, "-S", "-B", "-c", code]
+    ended = subprocess.run(command, env={"PYTHONPATH": str(build.FUNCTION)}, capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("folder", [build.LAYER, build.MODEL], ids=["layer", "model"])
+def test_everyone_may_read_what_is_deployed(folder: Path) -> None:
+    """The function runs as uid 993: every folder can be entered and every file read."""
+    assert all(
+        path.stat().st_mode & (wanted := 0o555 if path.is_dir() else 0o444) == wanted
+        for path in [folder, *folder.rglob("*")]
+    )
+
+
+def test_the_layer_is_trimmed_and_compiled() -> None:
+    """Three packages, their licences, code that is never recompiled, and all of it within Lambda's limit."""
+    packages = build.LAYER / "python"
+    names = {path.name.split("-")[0].split(".")[0] for path in packages.iterdir()}
+    assert names == {"NOTICE", "numpy", "onnxruntime", "tokenizers"}
+    notice = (packages / "NOTICE").read_text("utf-8")
+    assert all(name in notice for name in ("numpy-", "onnxruntime", "MIT License"))
+    assert len(list(packages.glob("*.dist-info/WHEEL"))) == 3
+    compiled = [path.read_bytes()[4:8] for path in packages.rglob("*.pyc")]
+    assert len(compiled) == len(list(packages.rglob("*.py")))
+    assert set(compiled) == {b"\x01\0\0\0"}  # hash-based and unchecked (PEP 552)
+    assert build.weigh(build.LAYER)["bytes"] + build.weigh(build.FUNCTION)["bytes"] < UNZIPPED_LIMIT
+
+
+def test_the_model_is_int8_and_carries_its_licence() -> None:
+    """A quarter of float32, with tokenizer and NOTICE beside it."""
+    assert sorted(path.name for path in build.MODEL.iterdir()) == [
+        "NOTICE",
+        "build.json",
+        "model.onnx",
+        "tokenizer.json",
+    ]
+    assert 22e6 < (build.MODEL / "model.onnx").stat().st_size < 24e6
+    tokenizer = json.loads((build.MODEL / "tokenizer.json").read_text("utf-8"))
+    assert (tokenizer["padding"], tokenizer["truncation"]) == (None, None)
