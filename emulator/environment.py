@@ -7,7 +7,6 @@ real logs named in `lifecycle`.
 from __future__ import annotations
 
 import json
-import queue
 import threading
 import time
 from collections.abc import Mapping
@@ -16,11 +15,11 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from emulator import logs
 from emulator.errors import BackendError
-from emulator.http_server import HttpLoop, Served
 from emulator.invocation import FunctionError, Invocation, InvocationResult, Timings, Usage
 from emulator.lifecycle import Event, State, diagnose_exit, timed_out
 from emulator.limits import INIT_LIMIT_S, quota
-from emulator.runtime_api import Heard, RuntimeApi
+from emulator.runtime_api import Heard
+from emulator.runtime_server import RuntimeServer
 from emulator.sandbox.base import Backend, Exit, Figures, SandboxSpec
 
 if TYPE_CHECKING:
@@ -68,9 +67,8 @@ class Environment:
     failure of the function is in the result.
     """
 
-    def __init__(self, config: FunctionConfig, backend: Backend, http: HttpLoop, variables: Mapping[str, str]) -> None:
+    def __init__(self, config: FunctionConfig, backend: Backend, variables: Mapping[str, str]) -> None:
         self._config = config
-        self._http = http
         self._sandbox = backend.prepare(_spec(config, variables))
         self._log = _Log()
         self._init_failed = False
@@ -111,36 +109,36 @@ class Environment:
     def close(self) -> None:
         """End the sandbox and the server; may be called more than once."""
         try:
-            self._served.close()
+            self._server.close()
         finally:
             self._sandbox.close()
 
     def _begin_life(self) -> None:
-        self._heard: queue.SimpleQueue[Heard | Exit] = queue.SimpleQueue()
-        self._api = RuntimeApi(self._heard.put, peer=self._sandbox.peer)
-        self._served: Served = self._http.serve(self._sandbox.listener, self._api)
+        self._server = RuntimeServer(self._sandbox.listener, peer=self._sandbox.peer)
+        self._api = self._server.api
 
     def _kill(self) -> None:
         """Nothing of this life may go on; the environment can be reset."""
-        self._served.close()
+        self._server.close()
         self._sandbox.kill()
 
     def _reset(self) -> None:
         """What Lambda does after a crash, a timeout or a failed init: all processes gone, `/tmp` kept."""
-        self._served.close()
+        self._server.close()
         self._sandbox.reset()
         self._begin_life()
 
     def _settle(self) -> None:
         """Take in what happened since the last answer: the runtime asks for the next event, or has died."""
         limit = time.perf_counter() + INIT_LIMIT_S
-        while self._api.state is State.ANSWERED or (self._api.state is State.IDLE and not self._heard.empty()):
-            heard = self._wait(limit)
-            if heard is None:
-                self._fail(Event.TIMEOUT)
-                return
+        while self._api.state in {State.ANSWERED, State.IDLE}:
+            # An idle runtime is asked for news, not waited for.
+            heard = self._wait(limit if self._api.state is State.ANSWERED else 0.0)
             if isinstance(heard, Exit):
                 self._fail(Event.EXIT)
+            elif heard is None and self._api.state is State.ANSWERED:
+                self._fail(Event.TIMEOUT)
+            elif heard is None:
                 return
 
     def _first_init(self, request_id: str) -> tuple[float, Figures] | None:
@@ -159,6 +157,7 @@ class Environment:
         outcome = self._init(deadline, request_id)
         if outcome.status == "success":
             self._init_failed = False
+            self._sandbox.figures()  # so that the memory of init is known should the runtime die
             return None
         self._init_failed = True
         self._log_failed_init((outcome.at - begin) * _MS, "invoke", outcome)
@@ -175,7 +174,7 @@ class Environment:
     def _init(self, limit: float, request_id: str) -> _Outcome:
         """Start the runtime and wait until it asks for an event, fails or runs out of time."""
         self._api.happen(Event.GO)
-        self._sandbox.go(self._log.add, self._heard.put)
+        self._sandbox.go(self._log.add, self._server.hear)
         heard = self._wait(limit)
         if heard is None:
             self._fail(Event.TIMEOUT)
@@ -225,10 +224,7 @@ class Environment:
 
     def _wait(self, limit: float) -> Heard | Exit | None:
         """The next thing that happens; None when the time is up."""
-        try:
-            heard = self._heard.get(timeout=max(0.0, limit - time.perf_counter()))
-        except queue.Empty:
-            return None
+        heard = self._server.wait(limit)
         if isinstance(heard, Exit) and heard.lost is not None:
             hint = "See `docker events`, or run `preflight doctor`."
             raise BackendError(f"the execution environment was lost: {heard.lost}", hint=hint)

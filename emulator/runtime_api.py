@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -60,7 +59,7 @@ class Heard:
 
 
 class RuntimeApi:
-    """One life of a runtime. Methods may be called from any thread; `handle` runs, and `on_heard` comes, on the loop's.
+    """One life of a runtime; all of it on the thread that runs the event loop.
 
     `peer` is the only address that is answered, for sockets that more than one sandbox can reach.
     """
@@ -68,35 +67,25 @@ class RuntimeApi:
     def __init__(self, on_heard: Callable[[Heard], None], *, peer: str | None = None) -> None:
         self._on_heard = on_heard
         self._peer = peer
-        self._lock = threading.Lock()
-        self._state = State.READY
+        self.state = State.READY
         self._invocation: Invocation | None = None
         self._waiting: asyncio.Future[Invocation] | None = None
 
-    @property
-    def state(self) -> State:
-        """Where the environment stands now."""
-        with self._lock:
-            return self._state
-
     def happen(self, event: Event) -> None:
         """Record an event that the emulator brought about or saw; IllegalTransition where it cannot be."""
-        with self._lock:
-            self._state = advance(self._state, event)
+        self.state = advance(self.state, event)
 
     def dispatch(self, invocation: Invocation) -> None:
         """Answer the waiting `/next` with this event."""
-        with self._lock:
-            self._state = advance(self._state, Event.DISPATCH)
-            self._invocation = invocation
-            waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            waiting.get_loop().call_soon_threadsafe(_answer, waiting, invocation)
+        self.happen(Event.DISPATCH)
+        self._invocation = invocation
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None and not waiting.done():  # the runtime may have hung up
+            waiting.set_result(invocation)
 
     def hang_up(self) -> None:
-        """Give up the waiting `/next`; on the loop's thread."""
-        with self._lock:
-            waiting, self._waiting = self._waiting, None
+        """Give up the waiting `/next`."""
+        waiting, self._waiting = self._waiting, None
         if waiting is not None:
             waiting.cancel()
 
@@ -119,11 +108,10 @@ class RuntimeApi:
     async def _next(self, at: float) -> Reply:
         waiting: asyncio.Future[Invocation] = asyncio.get_running_loop().create_future()
         try:
-            with self._lock:
-                self._state = advance(self._state, Event.NEXT)
-                self._waiting = waiting
+            self.happen(Event.NEXT)
         except IllegalTransition as error:
             return _illegal(error)
+        self._waiting = waiting
         self._on_heard(Heard(event=Event.NEXT, at=at))
         invocation = await waiting
         return Reply(status=200, body=invocation.payload, headers=_headers(invocation))
@@ -139,11 +127,10 @@ class RuntimeApi:
 
     def _answered(self, request: Request, request_id: str, at: float, *, failed: bool) -> Reply:
         event = Event.ERROR if failed else Event.RESPONSE
+        if self._invocation is None or self._invocation.request_id != request_id:
+            return _problem(400, "InvalidRequestID", "Invalid request ID")
         try:
-            with self._lock:
-                if self._invocation is None or self._invocation.request_id != request_id:
-                    return _problem(400, "InvalidRequestID", "Invalid request ID")
-                self._state = advance(self._state, event)
+            self.happen(event)
         except IllegalTransition as error:
             return _illegal(error)
         too_large = request.body is None
@@ -156,11 +143,6 @@ class RuntimeApi:
 
 
 _ACCEPTED: Final = Reply(status=202, body=b'{"status":"OK"}\n')
-
-
-def _answer(waiting: asyncio.Future[Invocation], invocation: Invocation) -> None:
-    if not waiting.done():  # the runtime may have hung up
-        waiting.set_result(invocation)
 
 
 def _headers(invocation: Invocation) -> dict[str, str]:

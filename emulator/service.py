@@ -18,9 +18,9 @@ from emulator import variables
 from emulator.config import FunctionConfig
 from emulator.environment import Environment, Order
 from emulator.errors import ConfigurationError, QuotaError
-from emulator.http_server import HttpLoop
 from emulator.invocation import InvocationResult
 from emulator.limits import check
+from emulator.runtime_server import import_ahead
 from emulator.sandbox.base import Backend
 
 _AHEAD_AT_ONCE: Final = 2  # containers started side by side: more do not come faster on the engines measured
@@ -38,7 +38,7 @@ class LambdaService:
             validate(config)
         self._functions = dict(functions)
         self._backend = backend
-        self._http = HttpLoop()
+        import_ahead()
         self._lock = threading.Lock()
         self._warm: dict[str, deque[Environment]] = defaultdict(deque)
         self._ready: dict[str, deque[Environment]] = defaultdict(deque)
@@ -130,10 +130,7 @@ class LambdaService:
                 for environment in left:
                     environment.close()
         finally:
-            try:
-                self._backend.close()
-            finally:
-                self._http.close()
+            self._backend.close()
 
     def _config(self, name: str) -> FunctionConfig:
         config = self._functions.get(name)
@@ -152,9 +149,7 @@ class LambdaService:
         return self._make(config)
 
     def _make(self, config: FunctionConfig) -> Environment:
-        made = Environment(
-            config, self._backend, self._http, variables.function_variables(config, datetime.now(tz=UTC))
-        )
+        made = Environment(config, self._backend, variables.function_variables(config, datetime.now(tz=UTC)))
         with self._lock:
             self._all.add(made)
         return made
