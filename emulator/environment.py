@@ -16,10 +16,8 @@ from typing import TYPE_CHECKING, Final, Literal
 from emulator import logs
 from emulator.errors import BackendError
 from emulator.invocation import FunctionError, Invocation, InvocationResult, Timings, Usage
-from emulator.lifecycle import Event, State, diagnose_exit, timed_out
+from emulator.lifecycle import Event, Heard, State, diagnose_exit, timed_out
 from emulator.limits import INIT_LIMIT_S, quota
-from emulator.runtime_api import Heard
-from emulator.runtime_server import RuntimeServer
 from emulator.sandbox.base import Backend, Exit, Figures, SandboxSpec
 
 if TYPE_CHECKING:
@@ -114,6 +112,8 @@ class Environment:
             self._sandbox.close()
 
     def _begin_life(self) -> None:
+        from emulator.runtime_server import RuntimeServer  # noqa: PLC0415 - see service.import_server_ahead
+
         self._server = RuntimeServer(self._sandbox.listener, peer=self._sandbox.peer)
         self._api = self._server.api
 

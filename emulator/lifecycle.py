@@ -7,6 +7,7 @@ recorded against AWS on 2025-11-24 and 2025-11-25 (LocalStack's snapshots), out 
 from __future__ import annotations
 
 import signal
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
@@ -80,6 +81,17 @@ def advance(state: State, event: Event) -> State:
     if following is None:
         raise IllegalTransition(state, event)
     return following
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """Something the runtime did; `at` is `time.perf_counter()` of the moment its request had arrived whole."""
+
+    event: Event
+    at: float
+    body: bytes = b""
+    error_type: str | None = None
+    too_large: bool = False
 
 
 def diagnose_exit(exit_: Exit, request_id: str) -> FunctionError:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from emulator.lifecycle import Event, IllegalTransition, State, advance
+from emulator.lifecycle import Event, Heard, IllegalTransition, State, advance
 from emulator.limits import quota
 
 if TYPE_CHECKING:
@@ -45,17 +45,6 @@ class Reply:
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
-    """Something the runtime did; `at` is `time.perf_counter()` of the moment its request had arrived whole."""
-
-    event: Event
-    at: float
-    body: bytes = b""
-    error_type: str | None = None
-    too_large: bool = False
 
 
 class RuntimeApi:

@@ -7,32 +7,26 @@ caller's thread: an idle environment costs nothing, and an invocation is never h
 from __future__ import annotations
 
 import asyncio
-import importlib
 import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
+from aiohttp import web
+
+from emulator.lifecycle import Heard
 from emulator.limits import quota
-from emulator.runtime_api import Heard, Reply, Request, RuntimeApi
+from emulator.runtime_api import Reply, Request, RuntimeApi
 from emulator.sandbox.base import Exit
 
 if TYPE_CHECKING:
     import socket
 
-    from aiohttp import web
     from aiohttp.web_request import BaseRequest
 
 _KEEP_ALIVE_S: Final = 1e9  # the client keeps its connection for as long as the environment lives
 _HANG_UP_S: Final = 0.05  # aiohttp reads 0 as "for ever"
-
-
-def import_ahead() -> threading.Thread:
-    """Import the HTTP library beside whatever the caller does next: it takes as long as starting a container."""
-    thread = threading.Thread(target=importlib.import_module, args=("aiohttp.web",), name="import", daemon=True)
-    thread.start()
-    return thread
 
 
 class RuntimeServer:
@@ -97,8 +91,6 @@ class RuntimeServer:
             self._loop.stop()
 
     async def _serve(self, listener: socket.socket) -> tuple[asyncio.Server, web.Server]:
-        from aiohttp import web  # noqa: PLC0415 - see import_ahead
-
         protocol = web.Server(_handler(self.api), access_log=None, keepalive_timeout=_KEEP_ALIVE_S)
         ours = listener.dup()  # the sandbox closes its own, whenever it likes
         ours.settimeout(0)
@@ -112,8 +104,6 @@ class RuntimeServer:
 
 
 def _handler(api: RuntimeApi) -> Callable[[BaseRequest], Awaitable[web.Response]]:
-    from aiohttp import web  # noqa: PLC0415 - see import_ahead
-
     most = quota("Response").maximum or 0
 
     async def handle(incoming: BaseRequest) -> web.Response:

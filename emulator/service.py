@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import threading
 import time
@@ -20,7 +21,6 @@ from emulator.environment import Environment, Order
 from emulator.errors import ConfigurationError, QuotaError
 from emulator.invocation import InvocationResult
 from emulator.limits import check
-from emulator.runtime_server import import_ahead
 from emulator.sandbox.base import Backend
 
 _AHEAD_AT_ONCE: Final = 2  # containers started side by side: more do not come faster on the engines measured
@@ -38,7 +38,7 @@ class LambdaService:
             validate(config)
         self._functions = dict(functions)
         self._backend = backend
-        import_ahead()
+        import_server_ahead()
         self._lock = threading.Lock()
         self._warm: dict[str, deque[Environment]] = defaultdict(deque)
         self._ready: dict[str, deque[Environment]] = defaultdict(deque)
@@ -162,6 +162,12 @@ class LambdaService:
         with self._lock:
             self._all.discard(environment)
         environment.close()
+
+
+def import_server_ahead() -> None:
+    """Import the HTTP server beside whatever comes next: that takes as long as starting a container does."""
+    target, module = importlib.import_module, "emulator.runtime_server"
+    threading.Thread(target=target, args=(module,), name="import", daemon=True).start()
 
 
 def validate(config: FunctionConfig) -> None:

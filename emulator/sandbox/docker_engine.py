@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -70,7 +70,7 @@ def connect() -> Engine:
     for address in candidates(os.environ):
         client = None
         try:
-            client = docker.DockerClient(base_url=address, version="auto", timeout=_CONNECT_TIMEOUT_S)
+            client = docker.DockerClient(base_url=address, version=_version(address), timeout=_CONNECT_TIMEOUT_S)
         except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
             if client is not None:
                 client.close()
@@ -79,6 +79,14 @@ def connect() -> Engine:
             return Engine(client=client, address=address, local=address.startswith("unix://"))
     detail = "; ".join(tried) if tried else "no socket was found"
     raise BackendError(f"no Docker engine answers ({detail})", hint=NO_ENGINE_HINT)
+
+
+def _version(address: str) -> str:
+    """The engine's API version, by a ping: `version="auto"` makes it run two programs to tell theirs as well."""
+    with closing(docker.APIClient(base_url=address, timeout=_CONNECT_TIMEOUT_S)) as api:
+        answer = api.get(f"{api.base_url}/_ping", timeout=_CONNECT_TIMEOUT_S)
+        answer.raise_for_status()
+        return str(answer.headers["Api-Version"])
 
 
 @contextmanager
