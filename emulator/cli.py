@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn, TypedDict, Unpack
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn, TypedDict, Unpack
 import click
 
 from emulator import __version__, console, template
-from emulator.errors import ConfigurationError, Interrupted, PreflightError
+from emulator.errors import BackendError, ConfigurationError, Interrupted, PreflightError
 from emulator.sandbox import CHOICES, Choice, open_backend
 
 if TYPE_CHECKING:
@@ -26,7 +28,8 @@ _COLD_BATCH = 8  # environments made ready at once: making more disturbs the one
 
 def main() -> NoReturn:
     """Run the command line and end the process with its exit status."""
-    signal.signal(signal.SIGTERM, _stop)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
     # Start-up is imports, which make no garbage: collecting it in between took a tenth of their time.
     gc.disable()
     status = _run()
@@ -41,18 +44,28 @@ def _run() -> int:
     try:
         status = preflight.main(standalone_mode=False)
     except click.exceptions.Exit as error:
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        return _tell(Interrupted("stopped", hint="Every execution environment was removed."))
+        status = error.exit_code
     except click.ClickException as error:
         error.show()
-        return ConfigurationError.exit_code
+        status = ConfigurationError.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        status = _tell(Interrupted("stopped", hint="Every execution environment was removed."))
     except PreflightError as error:
-        return _tell(error)
+        status = _tell(error)
     except BrokenPipeError:  # `preflight … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        status = 1
+    except Exception as error:  # noqa: BLE001 - told whole, with the exit status of our own faults
+        status = _unforeseen(error)
     return status if isinstance(status, int) else 0
+
+
+def _unforeseen(error: Exception) -> int:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return _tell(BackendError("the disk is full", hint="Free some disk space; `df` shows where."))
+    traceback.print_exception(error)
+    what = f"{type(error).__name__}: {error}"
+    return _tell(PreflightError(f"this is a fault of ours: {what}", hint="Please report it, with the lines above."))
 
 
 def _tell(error: PreflightError) -> int:
@@ -63,6 +76,9 @@ def _tell(error: PreflightError) -> int:
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
+    # What follows is a second of tidying up; a second Ctrl-C would leave a container behind.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

@@ -10,6 +10,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -95,16 +96,21 @@ class DockerBackend:
         """Remove every container, network and disk of this backend."""
         with self._lock:
             left = list(self._live.values())
-        try:
-            for sandbox in left:
-                sandbox.close()
-            self._sweeper.join()
-            if self._keeper is not None:
-                self._keeper.close()
+        with ExitStack() as stack:  # each is closed, whatever becomes of the others
+            stack.callback(self.engine.client.close)
             if self._bridge is not None:
-                self._bridge.close()
-        finally:
-            self.engine.client.close()
+                stack.callback(self._bridge.close)
+            if self._keeper is not None:
+                stack.callback(self._keeper.close)
+            stack.callback(self._sweeper.join)
+            for sandbox in left:
+                stack.callback(sandbox.close)
+
+    def kept(self, container: str) -> None:
+        """Say where the corpse lies that PREFLIGHT_KEEP_SANDBOX asked for."""
+        if self._on_progress is not None:
+            short = container[:12]
+            self._on_progress(f"kept container {short}: `docker inspect {short}`, then `docker rm -v {short}`")
 
     def images(self) -> list[str]:
         """The base images that lie ready on the engine."""
@@ -209,7 +215,7 @@ class DockerSandbox:
         if self._disk is None:
             self._disk = backend.disk(self._spec.tmp_mb, self._base)
         inside = backend.transport == "namespace"
-        stdio: Pipes | Attached = Pipes() if inside else Attached()
+        stdio: Pipes | Attached = Pipes(docker_container.folder_prefix()) if inside else Attached()
         self._stdio = stdio
         if not inside:
             self._listener = backend.bridge().listen()
@@ -227,6 +233,8 @@ class DockerSandbox:
             )
             if isinstance(stdio, Attached):
                 stdio.connect(docker_container.attach(self._api, self._container))
+                if backend.network is not None:
+                    self._api.connect_container_to_network(self._container, backend.network)
             self._api.start(self._container)
             state = self._api.inspect_container(self._container)
         pid = int(state["State"]["Pid"])
@@ -307,6 +315,7 @@ class DockerSandbox:
         with docker_engine.engine_errors(f"container {container[:12]} could not be removed"):
             if self._backend.keep:
                 docker_container.stop(self._api, container)
+                self._backend.kept(container)
             else:
                 docker_container.remove(self._api, container)
 

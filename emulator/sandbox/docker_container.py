@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import docker.errors
+import requests.exceptions
 from docker.types import DriverConfig, LogConfig, Mount, Ulimit
 
 from emulator.limits import MIB, OPEN_FILES, PROCESSES, SANDBOX_GID, SANDBOX_UID
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
 LABEL: Final = "dev.lambda-preflight"
 OWNER_LABEL: Final = f"{LABEL}.owner"
+FOLDER_PREFIX: Final = "lambda-preflight-"
 FUNCTION_LABEL: Final = f"{LABEL}.function"
 
 # https://github.com/rwnx/lambda-cpuinfo (2021-02): memory size from which that many CPUs are visible.
@@ -74,7 +78,8 @@ def create(  # noqa: PLR0913 - one keyword each for what differs between two con
         command=[*base.command, spec.handler],
         environment={**spec.environment, "AWS_LAMBDA_RUNTIME_API": runtime_api},
         host_config=host_config,
-        labels={LABEL: "sandbox", OWNER_LABEL: owner(), FUNCTION_LABEL: spec.function_name},
+        # A container to be kept for a look has no owner whose death would have it swept.
+        labels={LABEL: "sandbox", FUNCTION_LABEL: spec.function_name, **({} if keep else {OWNER_LABEL: owner()})},
         stdin_open=True,
         user=f"{SANDBOX_UID}:{SANDBOX_GID}",
         working_dir="/var/task",
@@ -135,17 +140,27 @@ def orphaned(label: str) -> bool:
     return _start_time(int(rest)) != started
 
 
-def sweep(api: APIClient) -> list[str]:
-    """Remove containers, networks and volumes whose maker died without removing them; ids of the containers."""
-    removed = []
-    for found in api.containers(all=True, filters={"label": LABEL}):
-        if orphaned(found["Labels"].get(OWNER_LABEL, "")):
-            remove(api, found["Id"])
-            removed.append(str(found["Id"]))
-    for found in api.networks(filters={"label": LABEL}):
-        if orphaned((found.get("Labels") or {}).get(OWNER_LABEL, "")):
-            api.remove_network(found["Id"])
-    return removed
+def sweep(api: APIClient) -> None:
+    """Remove containers, networks and folders whose maker died without removing them.
+
+    What cannot be removed now, perhaps because somebody else is at it, is left for the next start.
+    """
+    with suppress(docker.errors.DockerException, requests.exceptions.RequestException):
+        for found in api.containers(all=True, filters={"label": LABEL}):
+            if orphaned(found["Labels"].get(OWNER_LABEL, "")):
+                remove(api, found["Id"])
+        for found in api.networks(filters={"label": LABEL}):
+            if orphaned((found.get("Labels") or {}).get(OWNER_LABEL, "")):
+                api.remove_network(found["Id"])
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"):
+        pid, _, rest = folder.name.removeprefix(FOLDER_PREFIX).partition("-")
+        if pid.isdigit() and _start_time(int(pid)) != rest.partition("-")[0]:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def folder_prefix() -> str:
+    """How the names of this process's folders begin, by which `sweep` knows whose they were."""
+    return f"{FOLDER_PREFIX}{os.getpid()}-{_start_time(os.getpid())}-"
 
 
 def _mounts(spec: SandboxSpec, stdio: Stdio, tmp_device: str | None) -> list[Mount]:

@@ -14,7 +14,7 @@ from docker.types import LogConfig, Mount
 
 from emulator.errors import BackendError
 from emulator.sandbox import loop_device, storage
-from emulator.sandbox.docker_container import LABEL, OWNER_LABEL, attach, owner, remove
+from emulator.sandbox.docker_container import LABEL, OWNER_LABEL, attach, folder_prefix, owner, remove
 from emulator.sandbox.docker_engine import engine_errors
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class DiskKeeper:
     def __init__(self, api: APIClient, base: BaseImage) -> None:
         self._api = api
         self._lock = threading.Lock()
-        self._folder = tempfile.TemporaryDirectory(prefix="lambda-preflight-disks-")
+        self._folder = tempfile.TemporaryDirectory(prefix=folder_prefix())
         self._stream: socket.socket | None = None
         self._container: str | None = None
         try:

@@ -81,8 +81,8 @@ class Pipes:
 
     entry = PIPES_ENTRY
 
-    def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="lambda-preflight-"))
+    def __init__(self, prefix: str) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix=prefix))
         self._folder.chmod(0o755)
         self._fds: dict[str, int] = {}
         for name, mode in (("go", 0o644), ("log", 0o622), ("status", 0o622)):
