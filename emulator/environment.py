@@ -133,7 +133,7 @@ class Environment:
         limit = time.perf_counter() + INIT_LIMIT_S
         while self._api.state in {State.ANSWERED, State.IDLE}:
             # An idle runtime is asked for news, not waited for.
-            heard = self._wait(limit if self._api.state is State.ANSWERED else 0.0)
+            heard = self._wait(limit if self._api.state is State.ANSWERED else time.perf_counter())
             if isinstance(heard, Exit):
                 self._fail(Event.EXIT)
             elif heard is None and self._api.state is State.ANSWERED:
@@ -225,6 +225,8 @@ class Environment:
     def _wait(self, limit: float) -> Heard | Exit | None:
         """The next thing that happens; None when the time is up."""
         heard = self._server.wait(limit)
+        if isinstance(heard, Heard) and heard.at > limit:  # it came, but too late, while we were held up
+            return None
         if isinstance(heard, Exit) and heard.lost is not None:
             hint = "See `docker events`, or run `preflight doctor`."
             raise BackendError(f"the execution environment was lost: {heard.lost}", hint=hint)

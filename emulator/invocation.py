@@ -76,5 +76,5 @@ class InvocationResult:
         """The body as JSON; as text where a handler answered with bytes that are not JSON."""
         try:
             return json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return self.body.decode("utf-8", "replace")

@@ -40,7 +40,11 @@ class RuntimeServer:
         self._closed = False
         self._state = threading.Lock()
         self._loop_in_use = threading.RLock()
-        self._server, self._protocol = self._loop.run_until_complete(self._serve(listener))
+        try:
+            self._server, self._protocol = self._loop.run_until_complete(self._serve(listener))
+        except BaseException:
+            self._loop.close()
+            raise
 
     def hear(self, what: Exit) -> None:
         """Something that did not come by HTTP."""

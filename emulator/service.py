@@ -172,6 +172,12 @@ def import_server_ahead() -> None:
 
 def validate(config: FunctionConfig) -> None:
     """Refuse what Lambda would refuse at deployment: QuotaError in AWS's words, or ConfigurationError."""
+    if config.image is not None:
+        message = f"{config.name}: functions with PackageType: Image cannot be invoked yet"
+        raise ConfigurationError(message, hint="Package the function as Zip: Handler, Runtime and CodeUri.")
+    for folder in (config.code, *config.layers):
+        if not folder.is_dir():
+            raise ConfigurationError(f"{config.name}: there is no folder {folder}", hint="See CodeUri and ContentUri.")
     values = {
         "MemorySize": config.memory_mb,
         "Timeout": config.timeout_s,

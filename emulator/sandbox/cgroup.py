@@ -18,6 +18,7 @@ from emulator.sandbox.cgroup_texts import (
     V2_FILES,
     Place,
     ProcessTexts,
+    disk_traffic,
     figures_from_texts,
     locate,
     parse_mountinfo,
@@ -45,6 +46,7 @@ class ControlGroup:
         self.unified = unified
         self.missing = missing
         self._last = Figures()
+        self._disk = 0
         self._own_period = False
         self._files: dict[str, int] = {}
         for name, controller in (V2_FILES if unified else V1_FILES).items():
@@ -76,7 +78,9 @@ class ControlGroup:
         """
         wanted = self._files if memory else {name: self._files[name] for name in _CPU_FILES if name in self._files}
         texts = {name: text for name, fd in wanted.items() if (text := _pread(fd)) is not None}
-        now = figures_from_texts(texts, self._process_texts() if texts and memory else ())
+        processes = self._process_texts() if texts and memory else []
+        now = figures_from_texts(texts, processes, disk_before=self._disk)
+        self._disk = max(self._disk, disk_traffic(processes))
         peaks = [peak for peak in (now.memory_peak_bytes, self._last.memory_peak_bytes) if peak is not None]
         self._last = Figures(
             memory_peak_bytes=max(peaks, default=None),

@@ -199,18 +199,29 @@ def memory_need(
     return max(terms) + mapped if terms else None
 
 
-def figures_from_texts(texts: Mapping[str, str], processes: Iterable[ProcessTexts] = ()) -> Figures:
-    """Figures of one reading: `texts` by file name as in V1_FILES and V2_FILES, `processes` the live ones."""
+def disk_traffic(processes: Iterable[ProcessTexts]) -> int:
+    """Bytes that these processes are known to have read from and written to disks."""
+    return sum(int(value) for process in processes for value in _DISK_IO.findall(process.io))
+
+
+def figures_from_texts(
+    texts: Mapping[str, str], processes: Iterable[ProcessTexts] = (), *, disk_before: int = 0
+) -> Figures:
+    """Figures of one reading: `texts` by file name as in V1_FILES and V2_FILES, `processes` the live ones.
+
+    `disk_before` is the largest `disk_traffic` of earlier readings: dead processes do not tell theirs.
+    """
     used, cpu = parse_number(texts.get("cpuacct.usage")), parse_flat_keyed(texts.get("cpu.stat", ""))
+    seen = [memory for process in processes if (memory := _process_memory(process))]
     return Figures(
-        memory_peak_bytes=_need(texts, [seen for process in processes if (seen := _process_memory(process))]),
+        memory_peak_bytes=_need(texts, seen, disk_before),
         cpu_seconds=_seconds(cpu, nanoseconds=used, microseconds="usage_usec"),
         throttled_seconds=_seconds(cpu, nanoseconds=cpu.get("throttled_time"), microseconds="throttled_usec"),
         oom_kills=parse_flat_keyed(texts.get("memory.oom_control", texts.get("memory.events", ""))).get("oom_kill"),
     )
 
 
-def _need(texts: Mapping[str, str], processes: Sequence[_ProcessMemory]) -> int | None:
+def _need(texts: Mapping[str, str], processes: Sequence[_ProcessMemory], disk_before: int) -> int | None:
     stat = {key: int(value) for key, value in _MEMORY_STAT.findall(texts.get("memory.stat", ""))}
     v1 = "cache" in stat
     shmem = stat.get("total_shmem", stat.get("shmem", 0)) if v1 else stat.get("shmem", 0)
@@ -221,7 +232,7 @@ def _need(texts: Mapping[str, str], processes: Sequence[_ProcessMemory]) -> int 
         reclaimable = max(0, stat["file"] - shmem) + stat.get("slab_reclaimable", 0)
     disk = [process.disk for process in processes]
     if reclaimable is not None:
-        reclaimable = None if None in disk else max(reclaimable, sum(size or 0 for size in disk))
+        reclaimable = None if None in disk else max(reclaimable, disk_before, sum(size or 0 for size in disk))
     return memory_need(
         peak=parse_number(texts.get("memory.max_usage_in_bytes", texts.get("memory.peak"))),
         current=parse_number(texts.get("memory.usage_in_bytes", texts.get("memory.current"))),

@@ -210,6 +210,8 @@ class Attached:
             self._last_byte = time.monotonic()
             if self._take(body):
                 return
+        if self._pending and self._on_log is not None:
+            self._on_log(self._pending)
         if self._on_exit is not None:
             self._on_exit(None)
 

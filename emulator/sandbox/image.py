@@ -21,6 +21,7 @@ from emulator.errors import BackendError, ConfigurationError
 from emulator.sandbox import interpreters, rootfs
 from emulator.sandbox.docker_engine import engine_errors
 from emulator.sandbox.interpreters import Interpreter
+from emulator.sandbox.sdk import sdk_version
 
 Progress = Callable[[str], None]
 
@@ -200,7 +201,7 @@ def _lineage(interpreter: Interpreter) -> str:
 def _changes(interpreter: Interpreter, key: str, lineage: str) -> list[str]:
     """Dockerfile instructions; values hold no blanks, so none needs quotes."""
     labels = {LABEL: key, _LINEAGE: lineage, "dev.lambda-preflight.python": ".".join(map(str, interpreter.version))}
-    versions = interpreters.client_versions() | {"boto3": rootfs.sdk_version() or "none"}
+    versions = interpreters.client_versions() | {"boto3": sdk_version() or "none"}
     labels |= {f"dev.lambda-preflight.{name}": version for name, version in versions.items()}
     changes = [f"ENV {name}={value}" for name, value in _ENVIRONMENT.items()]
     return [*changes, "WORKDIR /var/task", *(f"LABEL {name}={value}" for name, value in labels.items())]

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from emulator.sandbox.base import SandboxSpec
 from emulator.sandbox.interpreters import Interpreter
+from emulator.sandbox.sdk import sdk_entries
 
 _SEARCH_PATHS = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH")
 _ROOTS = ("LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR")
@@ -40,6 +41,10 @@ def python_launch(spec: SandboxSpec, folder: Path, interpreter: Interpreter, cli
         python.symlink_to(interpreter.executable)
         (python.parent / "python3").symlink_to(python.name)
         (python.parent / "python").symlink_to(python.name)
+        site = home / "lib" / f"python{interpreter.python}" / "site-packages"
+        site.mkdir(parents=True)
+        for name, path in sdk_entries().items():
+            (site / name).symlink_to(path)
     scratch = folder / "tmp"
     scratch.mkdir(exist_ok=True)
     environment = host_environment(spec, runtime=client, language=home)

@@ -18,13 +18,13 @@ import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import IO
 
 from emulator.errors import BackendError
 from emulator.sandbox import interpreters
 from emulator.sandbox.interpreters import Interpreter
+from emulator.sandbox.sdk import sdk_files, sdk_version
 
 # Part of every image's key: raise it when the same machine should give another image.
 _RECIPE = 1
@@ -53,8 +53,6 @@ _SKIPPED_FOLDERS = re.compile(
 )
 _SKIPPED_FILES = re.compile(r"(site|user)customize\.py|EXTERNALLY-MANAGED|.*\.(a|o|exe|pyc)")
 _SKIPPED_EXTENSIONS = re.compile(r"(_tkinter|nis|_test\w*|_ctypes_test\w*|_xxtestfuzz|xxlimited\w*|xxsubtype)\..*")
-# The AWS SDK, which Lambda's Python runtimes bring along; pure Python throughout.
-_SDK = ("boto3", "botocore", "s3transfer", "jmespath", "python-dateutil", "six", "urllib3")
 _LOADER_LINE = re.compile(r"\t(?P<name>\S+) => (?P<path>.+?)(?: \(0x[0-9a-f]+\))?")
 _STRIPPED_FROM = 1 << 16
 _PT_INTERP = 3
@@ -75,14 +73,6 @@ class Member:
 # Paths are relative to the image's root and go through no link of the image itself.
 Tree = dict[str, Member]
 _FOLDER = Member(mode=0o755)
-
-
-def sdk_version() -> str | None:
-    """The version of boto3 that the image will bring along; None where the emulator's environment has none."""
-    try:
-        return metadata.version("boto3")
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def key(interpreter: Interpreter) -> str:
@@ -210,7 +200,7 @@ def _python_members(interpreter: Interpreter, extensions: Iterable[Path]) -> Tre
     if site.is_file() and b"dist-packages" in site.read_bytes():
         # Debian's Python looks for what is installed under this name.
         tree[f"{lib}/dist-packages"] = Member(target="site-packages")
-    tree |= {f"{lib}/site-packages/{name}": Member(source=path) for name, path in _sdk_files()}
+    tree |= {f"{lib}/site-packages/{name}": Member(source=path) for name, path in sdk_files()}
     return tree | _bytecode(interpreter, tree)
 
 
@@ -221,18 +211,6 @@ def _stdlib(interpreter: Interpreter) -> Iterator[Path]:
             path = Path(folder, name)
             if not _SKIPPED_FILES.fullmatch(name) and path.is_file():
                 yield path
-
-
-def _sdk_files() -> Iterator[tuple[str, Path]]:
-    """Path below site-packages and file; of the metadata only what `importlib.metadata` needs to tell the version."""
-    if sdk_version() is None:
-        return
-    for distribution in _SDK:
-        for entry in metadata.distribution(distribution).files or ():
-            described = entry.parts[0].endswith(".dist-info")
-            if entry.parts[0] == ".." or "__pycache__" in entry.parts or (described and entry.name != "METADATA"):
-                continue
-            yield str(entry), Path(str(entry.locate()))
 
 
 def _bytecode(interpreter: Interpreter, tree: Mapping[str, Member]) -> Tree:

@@ -15,6 +15,7 @@ import pytest
 
 from emulator.sandbox import docker_engine, image, interpreters, rootfs
 from emulator.sandbox.image import BaseImage
+from emulator.sandbox.sdk import sdk_version
 
 if TYPE_CHECKING:
     import docker
@@ -207,7 +208,7 @@ print(json.dumps(sorted({found.name for found in importlib.metadata.distribution
 """,
     )
     sdk = ["boto3", "botocore", "jmespath", "python-dateutil", "s3transfer", "six", "urllib3"]
-    assert told == (sdk if rootfs.sdk_version() else [])
+    assert told == (sdk if sdk_version() else [])
 
 
 def test_bytecode_of_everything_is_there_and_trusted(client: docker.DockerClient, made: Made) -> None:

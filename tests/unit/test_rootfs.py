@@ -279,7 +279,7 @@ def test_interpreter_moves_to_lambdas_places(
     client = tmp_path / "client"
     (client / "awslambdaric").mkdir(parents=True)
     (client / "awslambdaric/__main__.py").write_text("")
-    monkeypatch.setattr(rootfs, "sdk_version", lambda: None)
+    monkeypatch.setattr(rootfs, "sdk_files", list)
     home = "/usr/lib/x86_64-linux-gnu"
     tree = gathered(interpreter, monkeypatch, {"python3.88": GLIBC.format(home=home)}, client)
     assert {path for path in tree if path.startswith("var/")} == {
