@@ -96,6 +96,7 @@ def function_variables(config: FunctionConfig, now: datetime) -> dict[str, str]:
         "LD_LIBRARY_PATH": _LIBRARIES,
         "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
         "PYTHONPATH": f"/opt/python/lib/python{version}/site-packages:/opt/python:/var/runtime",
+        "SHLVL": "0",
         "TZ": ":UTC",
         "_AWS_XRAY_DAEMON_ADDRESS": "169.254.100.1",
         "_AWS_XRAY_DAEMON_PORT": "2000",

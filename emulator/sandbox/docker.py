@@ -215,7 +215,8 @@ class DockerSandbox:
         if self._disk is None:
             self._disk = backend.disk(self._spec.tmp_mb, self._base)
         inside = backend.transport == "namespace"
-        stdio: Pipes | Attached = Pipes(docker_container.folder_prefix()) if inside else Attached()
+        cpuset = backend.cpuset(self._spec)
+        stdio: Pipes | Attached = _pipes(cpuset) if inside else Attached()
         self._stdio = stdio
         if not inside:
             self._listener = backend.bridge().listen()
@@ -228,7 +229,7 @@ class DockerSandbox:
                 tmp_device=self._disk.device if self._disk else None,
                 network=(backend.network or "none") if inside else backend.bridge().name,
                 runtime_api=f"{RUNTIME_API_HOST}:{RUNTIME_API_PORT}" if inside else _address(self.listener),
-                cpuset=backend.cpuset(self._spec),
+                cpuset=cpuset,
                 keep=backend.keep,
             )
             if isinstance(stdio, Attached):
@@ -356,6 +357,10 @@ class DockerSandbox:
         if state.get("OOMKilled"):
             return Exit(signal=9, out_of_memory=True)
         return Exit(lost=f"the container ended with status {state.get('ExitCode')}")
+
+
+def _pipes(cpuset: str | None) -> Pipes:
+    return Pipes(docker_container.folder_prefix(), cpus=None if cpuset is None else len(cpuset.split(",")))
 
 
 def _is_root() -> bool:

@@ -92,11 +92,12 @@ def attach(api: APIClient, container: str) -> socket.socket:
     """The raw, two-way stream of the container's standard input, output and error."""
     wrapped = api.attach_socket(container, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
     raw = getattr(wrapped, "_sock", wrapped)
-    # A descriptor of our own: the package's socket stays open until its HTTP response is collected.
+    # A descriptor of our own, and the package's closed in its own way: its HTTP response holds the socket as well.
     own = socket.socket(fileno=os.dup(raw.fileno()))
     own.settimeout(None)
-    wrapped.close()
-    raw.close()
+    response = getattr(wrapped, "_response", None)
+    if response is not None:
+        response.close()
     return own
 
 

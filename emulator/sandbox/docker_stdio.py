@@ -2,20 +2,20 @@
 
 Two ways. Named pipes in a mounted folder, where emulator and engine share a machine: what the runtime wrote before it
 answered is in the pipe already, so the log of an invocation is complete without waiting. Otherwise the engine's attach
-stream, whose end can only be awaited by a moment of silence.
+stream, in which the entry point puts a mark on request: what came before it is all there was.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import shutil
 import socket
 import struct
 import tempfile
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
@@ -24,11 +24,12 @@ from emulator.sandbox.base import Exit
 from emulator.sandbox.log_pipe import LogPipe
 
 MOUNT: Final = "/run/preflight"
+_CPUS_ONLINE: Final = "/sys/devices/system/cpu/online"
 _SIGNAL_BASE: Final = 128
 _LAST_SIGNAL: Final = 64
-_SETTLE_S: Final = 0.005
-_SETTLE_LIMIT_S: Final = 0.5
-_STATUS_MARK: Final = b"\x00preflight-exit "
+_MARK: Final = re.compile(rb"\x00preflight-(?:mark|exit (\d+))\n")
+_MARK_BEGINNING: Final = re.compile(rb"\x00(?:p|$)[a-z -]*\d*\Z")
+_MARK_TIMEOUT_S: Final = 10.0  # a throttled shell may take a while, and an engine that is gone takes for ever
 
 # PID 1 stays when the runtime ends, so that the kernel's counters can still be read, and is not the runtime itself,
 # since the kernel ignores signals for PID 1 that would end any other process. It is a shell: a language run-time
@@ -41,10 +42,12 @@ PIPES_ENTRY: Final = (
     f'read -r _ <{MOUNT}/go || exit 125; {_BARE}; (exec "$@" </dev/null >{MOUNT}/log 2>&1); '
     f"echo $? >{MOUNT}/status; read -r _ <{MOUNT}/go"
 )
-# One stream for both outputs and the mark, so that they keep their order.
+# One stream for both outputs and the marks, so that they keep their order. The reader answers each line of input with
+# a mark; it is the background job, since a shell has its background jobs ignore SIGINT.
 ATTACH_ENTRY: Final = (
-    f'read -r _ || exit 125; {_BARE}; exec 2>/dev/null; (exec "$@" </dev/null 2>&1); '
-    'printf "\\0preflight-exit %s\\n" "$?"; read -r _'
+    f"read -r _ || exit 125; {_BARE}; exec 3<&0 2>/dev/null; "
+    '(while read -r _ <&3; do printf "\\0preflight-mark\\n"; done) & '
+    '(exec "$@" </dev/null 2>&1 3<&-); printf "\\0preflight-exit %s\\n" "$?"; wait'
 )
 
 
@@ -81,7 +84,7 @@ class Pipes:
 
     entry = PIPES_ENTRY
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, *, cpus: int | None = None) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix=prefix))
         self._folder.chmod(0o755)
         self._fds: dict[str, int] = {}
@@ -92,6 +95,11 @@ class Pipes:
             # Opened for both ways: a pipe without a writer would read as ended for ever.
             self._fds[name] = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         self.mounts = {MOUNT: str(self._folder)}
+        if cpus is not None:
+            # A cpuset alone does not do it: `os.cpu_count()` asks this file (glibc 2.35).
+            shown = self._folder / "cpus"
+            shown.write_text(f"0-{cpus - 1}\n" if cpus > 1 else "0\n")
+            self.mounts[_CPUS_ONLINE] = str(shown)
         self._pidfd: int | None = None
         self._log: LogPipe | None = None
         self._watcher: threading.Thread | None = None
@@ -154,10 +162,11 @@ class Attached:
         self.mounts: dict[str, str] = {}
         self._stream: socket.socket | None = None
         self._reader: threading.Thread | None = None
-        self._last_byte = 0.0
         self._on_log: Callable[[bytes], None] | None = None
         self._on_exit: Callable[[Exit | None], None] | None = None
         self._pending = b""
+        self._marked = threading.Event()
+        self._ended = False
 
     def connect(self, stream: socket.socket) -> None:
         """Take the hijacked connection of the engine's attach call, made before the container starts."""
@@ -171,20 +180,18 @@ class Attached:
         if self._stream is None:
             raise RuntimeError("go before connect")
         self._on_log, self._on_exit = on_log, on_exit
-        self._last_byte = time.monotonic()
         self._reader = threading.Thread(target=self._read, name="container-attach", daemon=True)
         self._reader.start()
         self._stream.sendall(b"go\n")
 
     def flush(self) -> None:
-        """Wait until nothing has come for a moment: the stream has no mark to wait for."""
-        limit = time.monotonic() + _SETTLE_LIMIT_S
-        asked = time.monotonic()
-        while time.monotonic() < limit:
-            quiet_since = max(self._last_byte, asked)
-            if time.monotonic() - quiet_since >= _SETTLE_S:
-                return
-            time.sleep(_SETTLE_S / 2)
+        """Ask for a mark and wait until it comes."""
+        if self._stream is None or self._ended:
+            return
+        self._marked.clear()
+        with contextlib.suppress(OSError):  # the container has just gone, and its output with it
+            self._stream.sendall(b"mark\n")
+            self._marked.wait(_MARK_TIMEOUT_S)
 
     def close(self) -> None:
         """Close the stream; the entry point reads the end of its input and stops."""
@@ -202,33 +209,40 @@ class Attached:
         stream = self._stream
         while stream is not None:
             header = _receive(stream, 8)
-            if header is None:
-                break
-            body = _receive(stream, struct.unpack(">I", header[4:])[0])
+            body = None if header is None else _receive(stream, struct.unpack(">I", header[4:])[0])
             if body is None:
                 break
-            self._last_byte = time.monotonic()
             if self._take(body):
                 return
-        if self._pending and self._on_log is not None:
-            self._on_log(self._pending)
-        if self._on_exit is not None:
-            self._on_exit(None)
+        self._log(self._pending)
+        self._end(None)
 
     def _take(self, body: bytes) -> bool:
-        """Hand the output on; True when the entry point's own mark said that the runtime has ended."""
-        text, mark, status = (self._pending + body).partition(_STATUS_MARK)
-        if mark and not status.endswith(b"\n"):
-            self._pending = mark + status
-            mark = b""
-        elif not mark:  # the engine cuts the stream where its buffer ends, in the middle of the mark too
-            kept = next((n for n in range(len(_STATUS_MARK) - 1, 0, -1) if text.endswith(_STATUS_MARK[:n])), 0)
-            text, self._pending = text[: len(text) - kept], text[len(text) - kept :]
+        """Hand the output on; True when a mark said that the runtime has ended."""
+        text = self._pending + body
+        while (mark := _MARK.search(text)) is not None:
+            self._log(text[: mark.start()])
+            text = text[mark.end() :]
+            if mark[1] is not None:
+                self._end(parse_status(int(mark[1])))
+                return True
+            self._marked.set()
+        # The engine cuts the stream where its buffer ends, in the middle of a mark too.
+        cut = _MARK_BEGINNING.search(text)
+        kept = len(text) if cut is None else cut.start()
+        self._log(text[:kept])
+        self._pending = text[kept:]
+        return False
+
+    def _log(self, text: bytes) -> None:
         if text and self._on_log is not None:
             self._on_log(text)
-        if mark and self._on_exit is not None:
-            self._on_exit(parse_status(int(status)))
-        return bool(mark)
+
+    def _end(self, ended: Exit | None) -> None:
+        self._ended = True
+        self._marked.set()
+        if self._on_exit is not None:
+            self._on_exit(ended)
 
 
 def _receive(stream: socket.socket, count: int) -> bytes | None:

@@ -157,7 +157,8 @@ def _make(
     client: docker.DockerClient, interpreter: Interpreter, key: str, reference: str, on_progress: Progress
 ) -> Mapping[str, Any]:
     _refuse_other_engine(client)
-    on_progress(f"making the base image for python{interpreter.python} from {interpreter.executable}, once")
+    version = ".".join(str(part) for part in interpreter.version)
+    on_progress(f"making the base image from this machine's Python {version}, once")
     folder = interpreters.runtime_client(interpreter)
     lineage = _lineage(interpreter)
     try:
