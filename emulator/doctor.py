@@ -72,7 +72,7 @@ def as_text(findings: Findings) -> str:
             lines.append(f"  {capability_summary(candidate.capabilities)}")
             lines += _rows(candidate.capabilities.as_dict())
         lines += _rows(candidate.facts)
-    advice = [*findings.advice, *(text for candidate in findings.backends for text in candidate.advice)]
+    advice = [*findings.advice, *(text for candidate in findings.backends for text in candidate.advice if text)]
     if advice:
         lines += ["", "To mend", *(f"  - {text}" for text in advice)]
     return "\n".join(lines)
@@ -115,7 +115,13 @@ def _docker() -> Candidate:
     try:
         engine = connect()
     except PreflightError as error:
-        return Candidate(name="docker", capabilities=None, facts={}, advice=(error.hint or "",), problem=error.message)
+        return Candidate(
+            name="docker",
+            capabilities=None,
+            facts={},
+            advice=(error.hint,) if error.hint else (),
+            problem=error.message,
+        )
     backend = DockerBackend(engine)
     try:
         capabilities = backend.capabilities

@@ -16,6 +16,7 @@ import requests.exceptions
 from docker.types import DriverConfig, LogConfig, Mount, Ulimit
 
 from emulator.limits import MIB, OPEN_FILES, PROCESSES, SANDBOX_GID, SANDBOX_UID
+from emulator.sandbox.owner import abandoned, name_prefix, orphaned, owner
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 LABEL: Final = "dev.lambda-preflight"
 OWNER_LABEL: Final = f"{LABEL}.owner"
-FOLDER_PREFIX: Final = "lambda-preflight-"
 FUNCTION_LABEL: Final = f"{LABEL}.function"
 
 # https://github.com/rwnx/lambda-cpuinfo (2021-02): memory size from which that many CPUs are visible.
@@ -126,21 +126,6 @@ def address_on(state: Mapping[str, Any], network: str) -> str:
     return str(state["NetworkSettings"]["Networks"][network]["IPAddress"])
 
 
-def owner() -> str:
-    """Who made a container: machine, PID namespace, process and its start time, since process ids come back."""
-    pid = os.getpid()
-    return f"{_place()}/{pid}/{_start_time(pid)}"
-
-
-def orphaned(label: str) -> bool:
-    """Whether the owner named by the label is a dead process of this place; owners elsewhere are not ours to judge."""
-    place, _, rest = label.rpartition("/")[0].rpartition("/")
-    started = label.rpartition("/")[2]
-    if place != _place() or not rest.isdigit():
-        return False
-    return _start_time(int(rest)) != started
-
-
 def sweep(api: APIClient) -> None:
     """Remove containers, networks and folders whose maker died without removing them.
 
@@ -153,15 +138,14 @@ def sweep(api: APIClient) -> None:
         for found in api.networks(filters={"label": LABEL}):
             if orphaned((found.get("Labels") or {}).get(OWNER_LABEL, "")):
                 api.remove_network(found["Id"])
-    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"):
-        pid, _, rest = folder.name.removeprefix(FOLDER_PREFIX).partition("-")
-        if pid.isdigit() and _start_time(int(pid)) != rest.partition("-")[0]:
+    for folder in Path(tempfile.gettempdir()).glob("lambda-preflight-docker-*"):
+        if abandoned(folder.name):
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def folder_prefix() -> str:
     """How the names of this process's folders begin, by which `sweep` knows whose they were."""
-    return f"{FOLDER_PREFIX}{os.getpid()}-{_start_time(os.getpid())}-"
+    return name_prefix("docker")
 
 
 def _mounts(spec: SandboxSpec, stdio: Stdio, tmp_device: str | None) -> list[Mount]:
@@ -183,29 +167,3 @@ def _merged(layers: tuple[Path, ...]) -> DriverConfig:
     """The layers as one read-only overlay: nothing is copied, and a later layer hides an earlier one's files."""
     lower = ":".join(str(layer.resolve()).replace("\\", "\\\\").replace(":", "\\:") for layer in reversed(layers))
     return DriverConfig("local", {"type": "overlay", "device": "overlay", "o": f"ro,lowerdir={lower}"})
-
-
-def _place() -> str:
-    parts = [socket.gethostname()]
-    try:
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
-        parts.append(str(Path("/proc/self/ns/pid").readlink()))
-    except OSError:  # not Linux: the host name alone
-        return parts[0]
-    return ":".join(parts)
-
-
-def _start_time(pid: int) -> str:
-    """When the process started, in the kernel's ticks; "alive" where only that much can be told; "" when dead."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except FileNotFoundError:
-        if Path("/proc/self").exists():
-            return ""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return ""
-    except PermissionError:
-        return "alive"
-    return "alive"

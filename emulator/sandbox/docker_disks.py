@@ -14,8 +14,9 @@ from docker.types import LogConfig, Mount
 
 from emulator.errors import BackendError
 from emulator.sandbox import loop_device, storage
-from emulator.sandbox.docker_container import LABEL, OWNER_LABEL, attach, folder_prefix, owner, remove
+from emulator.sandbox.docker_container import LABEL, OWNER_LABEL, attach, folder_prefix, remove
 from emulator.sandbox.docker_engine import engine_errors
+from emulator.sandbox.owner import owner
 
 if TYPE_CHECKING:
     from docker import APIClient

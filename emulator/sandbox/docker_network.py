@@ -11,8 +11,9 @@ import docker.errors
 from docker.types import IPAMConfig
 
 from emulator.errors import BackendError
-from emulator.sandbox.docker_container import LABEL, OWNER_LABEL, owner
+from emulator.sandbox.docker_container import LABEL, OWNER_LABEL
 from emulator.sandbox.docker_engine import engine_errors
+from emulator.sandbox.owner import owner
 
 if TYPE_CHECKING:
     from docker import DockerClient

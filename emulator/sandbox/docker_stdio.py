@@ -34,13 +34,13 @@ _MARK_TIMEOUT_S: Final = 10.0  # a throttled shell may take a while, and an engi
 # PID 1 stays when the runtime ends, so that the kernel's counters can still be read, and is not the runtime itself,
 # since the kernel ignores signals for PID 1 that would end any other process. It is a shell: a language run-time
 # would count as the function's memory.
-# The subshell keeps the shell's own words on a death by signal ("Killed") out of the function's log.
 # The subshell keeps the shell's own words on a death by signal ("Killed") out of the function's log. HOME and HOSTNAME
 # are the engine's additions: Lambda sets neither.
 _BARE: Final = "unset HOME HOSTNAME"
 PIPES_ENTRY: Final = (
-    f'read -r _ <{MOUNT}/go || exit 125; {_BARE}; (exec "$@" </dev/null >{MOUNT}/log 2>&1); '
-    f"echo $? >{MOUNT}/status; read -r _ <{MOUNT}/go"
+    # All are opened while the emulator lives for sure: a pipe that nobody holds would block whoever opens it.
+    f"exec 3<{MOUNT}/go 4>{MOUNT}/status; read -r _ <&3 || exit 125; {_BARE}; "
+    f'(exec "$@" </dev/null >{MOUNT}/log 2>&1 3<&- 4>&-); echo $? >&4; read -r _ <&3'
 )
 # One stream for both outputs and the marks, so that they keep their order. The reader answers each line of input with
 # a mark; it is the background job, since a shell has its background jobs ignore SIGINT.

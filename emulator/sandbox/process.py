@@ -23,9 +23,9 @@ from emulator.limits import MIB
 from emulator.sandbox import cgroup_make, interpreters
 from emulator.sandbox.base import Capabilities, Exit, Figures, SandboxSpec
 from emulator.sandbox.cgroup import ControlGroup
+from emulator.sandbox.owner import abandoned, name_prefix
 from emulator.sandbox.process_launch import Launch, python_launch
 from emulator.sandbox.process_life import API_VARIABLE, Callbacks, Life
-from emulator.sandbox.process_owner import abandoned, name_prefix
 
 _BACKLOG = 16
 _PROBE_BYTES = 64 * MIB
@@ -45,7 +45,7 @@ class ProcessBackend:
         self._launch = launch or _python_launcher()
         self._lock = threading.Lock()
         self._live: dict[int, ProcessSandbox] = {}
-        self._prefix = name_prefix()
+        self._prefix = name_prefix("process")
         _sweep()
         self.missing: tuple[str, ...] = ("control groups: not wanted",)
         """What of the control groups could not be had, one reason each; for `preflight doctor`."""

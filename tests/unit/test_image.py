@@ -154,7 +154,7 @@ def test_image_is_made_once(engine: Engine) -> None:
     assert made.command == (f"/var/lang/bin/python{PYTHON}", "-m", "awslambdaric")
     assert len(engine.imports) == 1
     assert len(said) == 2
-    assert RUNTIME in said[0]
+    assert PYTHON in said[0]
 
 
 def test_image_says_what_it_is_made_of(engine: Engine) -> None:

@@ -8,22 +8,32 @@ import re
 import socket
 from pathlib import Path
 
-import psutil
+_PREFIX = "lambda-preflight"
+_OWNER = re.compile(r"([0-9a-f]+)-([0-9]+)-([0-9]+)")
+_NAME = re.compile(rf"{_PREFIX}-[a-z]+-({_OWNER.pattern})-")
 
-_PREFIX = "lambda-preflight-process"
-_NAME = re.compile(rf"{_PREFIX}-([0-9a-f]+)-([0-9]+)-([0-9]+)-")
 
-
-def name_prefix() -> str:
-    """`lambda-preflight-process-PLACE-PID-START-`; process ids come back, their start times do not."""
+def owner() -> str:
+    """This process as `PLACE-PID-START`; process ids come back, their start times do not."""
     pid = os.getpid()
-    return f"{_PREFIX}-{_place()}-{pid}-{_start_time(pid)}-"
+    return f"{_place()}-{pid}-{_start_time(pid)}"
+
+
+def orphaned(label: str) -> bool:
+    """Whether the owner is a dead process of this place; owners elsewhere are not ours to judge, nor what is none."""
+    match = _OWNER.fullmatch(label)
+    return match is not None and match[1] == _place() and _start_time(int(match[2])) != int(match[3])
+
+
+def name_prefix(kind: str) -> str:
+    """How the names of what this process makes begin: `lambda-preflight-KIND-OWNER-`."""
+    return f"{_PREFIX}-{kind}-{owner()}-"
 
 
 def abandoned(name: str) -> bool:
-    """Whether a dead process of this place gave this name; names from elsewhere are not ours to judge."""
+    """Whether a dead process of this place gave this name."""
     match = _NAME.match(name)
-    return match is not None and match[1] == _place() and _start_time(int(match[2])) != int(match[3])
+    return match is not None and orphaned(match[1])
 
 
 def _place() -> str:
@@ -45,6 +55,8 @@ def _start_time(pid: int) -> int | None:
             return None
     else:
         return int(stat.rpartition(")")[2].split()[19])  # the name before it may hold spaces and brackets
+    import psutil  # noqa: PLC0415 - where there is no /proc; elsewhere its import would cost more than the question
+
     try:
         return int(psutil.Process(pid).create_time())
     except psutil.NoSuchProcess:
