@@ -71,6 +71,10 @@ class RuntimeServer:
             if not self._loop.is_closed():
                 try:
                     self._loop.run_until_complete(self._end())
+                except KeyboardInterrupt:
+                    # One that came while a task ran is raised a second time, by the task that awaited it.
+                    self._loop.run_until_complete(self._end())
+                    raise
                 finally:
                     self._loop.close()
 
