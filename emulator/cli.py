@@ -174,12 +174,13 @@ def invoke(**options: Unpack[InvokeOptions]) -> int:
     gc.enable()
     as_json, cold, repeat = options["as_json"], options["cold"], options["repeat"]
     with console.Progress(quiet=as_json) as progress, _service(config, options, progress) as service:
+        service.prepare(config.name, min(_COLD_BATCH, repeat) if cold else 1)
+        progress.done()
         if not as_json:
-            progress.done()
             click.echo(console.capability_line(service.backend), err=True)
         failed = False
         for number in range(repeat):
-            if cold and number % _COLD_BATCH == 0:
+            if cold and number and number % _COLD_BATCH == 0:
                 service.prepare(config.name, min(_COLD_BATCH, repeat - number))
             result = service.invoke(config.name, payload, fresh=cold)
             if cold:

@@ -98,12 +98,12 @@ class LambdaService:
         config = self._config(name)
         with self._lock:
             missing = min(count, _fit_in_memory(config.memory_mb)) - len(self._ready[name])
-        if missing > 0:
+        if missing == 1:
+            self._add_ready(config)
+        elif missing > 1:
             with ThreadPoolExecutor(max_workers=_AHEAD_AT_ONCE, thread_name_prefix="prepare") as pool:
-                for task in [pool.submit(self._make, config) for _ in range(missing)]:
-                    made = task.result()
-                    with self._lock:
-                        self._ready[name].append(made)
+                for task in [pool.submit(self._add_ready, config) for _ in range(missing)]:
+                    task.result()
         with self._lock:
             return len(self._ready[name])
 
@@ -153,6 +153,11 @@ class LambdaService:
         with self._lock:
             self._all.add(made)
         return made
+
+    def _add_ready(self, config: FunctionConfig) -> None:
+        made = self._make(config)
+        with self._lock:
+            self._ready[config.name].append(made)
 
     def _give_back(self, name: str, environment: Environment) -> None:
         with self._lock:
