@@ -38,7 +38,7 @@ def result_object(result: InvocationResult, config: FunctionConfig, backend: Bac
     timings, usage = result.timings, result.usage
     error = result.error
     return {
-        "payload": result.payload,
+        "payload": _payload(result),
         "error": None if error is None else {"type": error.type, "message": error.message},
         "report": {
             "request_id": result.request_id,
@@ -55,6 +55,15 @@ def result_object(result: InvocationResult, config: FunctionConfig, backend: Bac
         "capabilities": backend.capabilities.as_dict(),
         "log": result.log,
     }
+
+
+def _payload(result: InvocationResult) -> Any:  # noqa: ANN401 - JSON of any shape
+    """The payload, or its text where it holds what is no JSON: Python's own `NaN` and `Infinity`."""
+    try:
+        json.dumps(result.payload, allow_nan=False)
+    except ValueError:
+        return result.body.decode("utf-8", "replace")
+    return result.payload
 
 
 def json_line(value: Mapping[str, Any]) -> str:

@@ -204,8 +204,6 @@ class Environment:
         )
         self._api.dispatch(invocation)
         heard = self._wait(deadline)
-        while isinstance(heard, Heard) and heard.event is Event.NEXT:  # the one that the dispatch answered
-            heard = self._wait(deadline)
         if heard is None:
             self._fail(Event.TIMEOUT)
             error = timed_out(order.request_id, self._config.timeout_s)

@@ -201,7 +201,12 @@ def validate(config: FunctionConfig) -> None:
             f"Reserved keys used in this request: {', '.join(taken)}"
         )
         raise ConfigurationError(message, hint="Lambda sets these itself; choose other names.")
-    for violation in check("package", {"Unzipped package with layers": unzipped_bytes((config.code, *config.layers))}):
+    try:
+        size = unzipped_bytes((config.code, *config.layers))
+    except PermissionError as error:
+        message = f"{config.name}: {error.filename} cannot be read"
+        raise ConfigurationError(message, hint="Lambda's user must be able to read it too: chmod -R a+rX.") from error
+    for violation in check("package", {"Unzipped package with layers": size}):
         raise QuotaError(f"{config.name}: {violation.message} (it has {violation.value:,})", hint=violation.hint)
 
 

@@ -15,7 +15,7 @@ libraries of the base image are. What a function *needs* is
   does not tell slab apart: about 1.3 KB for each file that the group was the first to look up stays in the figure), or,
   if that is more, all that the processes have read from and written to disks (/proc/PID/io, waited-for children
   included): a file in /tmp may have been written and deleted before we look. Where that may not be read (the emulator
-  is neither root nor the function's user), the first term is left out as long as processes live.
+  is neither root nor the function's user), such a file stays in the figure.
 - The first term holds for processes that are gone too, and is too low by the cache that came after the peak. The second
   mends that: it is exact for one process whose mapped files are steady, and knows nothing of processes that are gone.
   A sum over processes would count memory and libraries shared by fork twice, so the largest process counts.
@@ -172,7 +172,7 @@ class ProcessTexts:
 class _ProcessMemory:
     anonymous: int
     mapped: int
-    disk: int | None
+    disk: int
 
 
 def _process_memory(texts: ProcessTexts) -> _ProcessMemory | None:
@@ -182,7 +182,7 @@ def _process_memory(texts: ProcessTexts) -> _ProcessMemory | None:
         return None
     mapped = kilobytes.get("RssFile", 0)
     anonymous = kilobytes["VmHWM"] - mapped - kilobytes.get("RssShmem", 0)
-    disk = sum(int(value) for value in _DISK_IO.findall(texts.io)) if texts.io else None
+    disk = sum(int(value) for value in _DISK_IO.findall(texts.io))
     return _ProcessMemory(anonymous=max(0, anonymous) * 1024, mapped=mapped * 1024, disk=disk)
 
 
@@ -232,7 +232,7 @@ def _need(texts: Mapping[str, str], processes: Sequence[_ProcessMemory], disk_be
         reclaimable = max(0, stat["file"] - shmem) + stat.get("slab_reclaimable", 0)
     disk = [process.disk for process in processes]
     if reclaimable is not None:
-        reclaimable = None if None in disk else max(reclaimable, disk_before, sum(size or 0 for size in disk))
+        reclaimable = max(reclaimable, disk_before, sum(disk))
     return memory_need(
         peak=parse_number(texts.get("memory.max_usage_in_bytes", texts.get("memory.peak"))),
         current=parse_number(texts.get("memory.usage_in_bytes", texts.get("memory.current"))),

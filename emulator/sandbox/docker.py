@@ -245,12 +245,15 @@ class DockerSandbox:
         self._group = ControlGroup.of_process(pid) if backend.engine.local else None
         if inside:
             self._listener = self._listen_inside(pid)
+        if self._group is None:  # read ahead: asking the engine takes longer than many an init
+            self._baseline = self._counters()
 
     def go(self, on_log: Callable[[bytes], None], on_exit: Callable[[Exit], None]) -> None:
         """One line to the entry point."""
         if self._stdio is None:
             raise RuntimeError("go before make_ready")
-        self._baseline = self._counters()
+        if self._group is not None:
+            self._baseline = self._counters()
         self._stdio.go(on_log, lambda ended: on_exit(self._ending(ended)))
 
     def throttle(self, on: bool) -> None:  # noqa: FBT001 - the two states are the whole meaning
@@ -326,7 +329,7 @@ class DockerSandbox:
         if self._container is None:
             return Figures()
         with docker_engine.engine_errors("the container's figures could not be read"):
-            return engine_figures(self._api, self._container, str(self._backend.engine.info.get("CgroupVersion")))
+            return engine_figures(self._api, self._container)
 
     def _listen_inside(self, pid: int) -> socket.socket:
         try:

@@ -64,13 +64,14 @@ class DiskKeeper:
 
     def close(self) -> None:
         """Remove the container; devices that a sandbox still mounts go with the sandbox."""
+        self._folder.cleanup()
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.close()
         container, self._container = self._container, None
         if container is not None:
-            remove(self._api, container)
-        self._folder.cleanup()
+            with engine_errors("the helper container for disks could not be removed"):
+                remove(self._api, container)
 
     def _start(self, base: BaseImage) -> None:
         api = self._api

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import docker.errors
@@ -52,7 +53,5 @@ class Bridge:
 
     def close(self) -> None:
         """Remove the network; one that is gone already is fine."""
-        try:
+        with engine_errors("the Runtime API's network could not be removed"), suppress(docker.errors.NotFound):
             self._network.remove()
-        except docker.errors.NotFound:
-            return

@@ -90,7 +90,7 @@ def function_config(
             hint="Other values of the template's parameters may make it hold: --parameter-overrides NAME=VALUE",
         )
     properties = _properties(scope, shared, logical_id)
-    if "ImageConfig" in properties.entries and properties.value("ImageConfig") is not None:
+    if properties.value("ImageConfig") is not None:
         raise properties.entries["ImageConfig"].place.error(
             "ImageConfig is not supported here", hint="Set ENTRYPOINT, CMD and WORKDIR in the image itself."
         )
