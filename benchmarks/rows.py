@@ -1,0 +1,75 @@
+"""What was measured, row by row, and whether it reaches its target. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal
+
+from benchmarks.stats import Estimate
+
+Part = Literal["cold", "warm", "memory", "cpu", "starts"]
+PARTS: Final[tuple[Part, ...]] = ("cold", "warm", "memory", "cpu", "starts")
+Verdict = Literal["PASS", "FAIL", "NOT MEASURED", ""]
+
+TITLES: Final[Mapping[Part, str]] = {
+    "cold": "one cold invocation, whole process",
+    "warm": "warm round trips",
+    "memory": "peak memory reported",
+    "cpu": "CPU used by a busy loop",
+    "starts": "what a start consists of",
+}
+COLD_NAME: Final = "preflight invoke / sam local invoke"
+WARM_P50_NAME: Final = "service.invoke / RIE, p50"
+WARM_P99_NAME: Final = "service.invoke / RIE, p99"
+
+COLD_RATIO: Final = 0.15  # whole process of `preflight invoke` to that of `sam local invoke`
+WARM_P50_RATIO: Final = 0.5  # round trip through `service.invoke` to one through RIE
+WARM_P99_RATIO: Final = 1.0
+MEMORY_ERROR_PCT: Final = 3.0
+CPU_ERROR_POINTS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One figure; `at_most` is its target, None where it is told for interest only."""
+
+    part: Part
+    name: str
+    unit: str
+    estimate: Estimate | None
+    at_most: float | None = None
+    note: str = ""
+
+    @property
+    def verdict(self) -> Verdict:
+        """PASS up to and including the target; a figure without a target has no verdict."""
+        if self.at_most is None:
+            return ""
+        if self.estimate is None:
+            return "NOT MEASURED"
+        return "PASS" if self.estimate.value <= self.at_most else "FAIL"
+
+    def as_dict(self) -> Mapping[str, Any]:
+        """For JSON; what was not measured is null."""
+        return {**asdict(self), "verdict": self.verdict}
+
+
+def not_measured(part: Part, why: str) -> list[Row]:
+    """The rows with targets of a part that could not run."""
+    wanted: Mapping[Part, tuple[tuple[str, str, float], ...]] = {
+        "cold": ((COLD_NAME, "x", COLD_RATIO),),
+        "warm": ((WARM_P50_NAME, "x", WARM_P50_RATIO), (WARM_P99_NAME, "x", WARM_P99_RATIO)),
+        "memory": (("error", "%", MEMORY_ERROR_PCT),),
+        "cpu": (("error", "points", CPU_ERROR_POINTS),),
+        "starts": (),
+    }
+    return [
+        Row(part=part, name=name, unit=unit, estimate=None, at_most=at_most, note=why)
+        for name, unit, at_most in wanted[part]
+    ]
+
+
+def all_pass(rows: Iterable[Row]) -> bool:
+    """Whether every row with a target reaches it; not measured is not passed."""
+    return all(row.verdict in ("PASS", "") for row in rows)

@@ -1,0 +1,91 @@
+"""One execution environment on a bench: a scripted runtime below it, a clock that stands still beside it."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emulator import environment as module
+from emulator import runtime_api, runtime_server
+from emulator.config import FunctionConfig
+from emulator.environment import Environment, Order
+from tests.fakes import FakeBackend, FakeSandbox, FakeServer, Runtime
+from tests.hand_loop import FakeClock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pytest
+
+    from emulator.invocation import InvocationResult
+    from emulator.sandbox.base import Backend, Figures
+
+REQUEST_ID = "b4feda01-4e66-40ff-a833-2c11f3c8c290"
+START = f"START RequestId: {REQUEST_ID} Version: $LATEST\n"
+END = f"END RequestId: {REQUEST_ID}\n"
+MIB = 1024 * 1024
+REPORT = f"REPORT RequestId: {REQUEST_ID}\t"
+
+
+class Bench:
+    """Everything around one environment of `memory_mb` MB and `timeout_s` seconds."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.opened: list[Environment] = []
+
+    def environment(
+        self,
+        *lives: Runtime,
+        memory_mb: int = 256,
+        timeout_s: int = 3,
+        figures: Figures | None = None,
+        peer: str | None = None,
+    ) -> tuple[Environment, FakeSandbox]:
+        """Make one whose runtime lives these lives."""
+        config = FunctionConfig(
+            name="F",
+            handler="app.handler",
+            runtime="python3.13",
+            code=Path("code"),
+            layers=(Path("layer"),),
+            memory_mb=memory_mb,
+            timeout_s=timeout_s,
+        )
+        fakes = FakeBackend(*lives, clock=self.clock, figures=figures, peer=peer)
+        backend: Backend = fakes
+        made = Environment(config, backend, {"TZ": ":UTC"})
+        self.opened.append(made)
+        return made, fakes.sandboxes[0]
+
+
+@contextmanager
+def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """Stop the clock of the two modules that look at one, serve without HTTP, and close everything at the end."""
+    clock = FakeClock()
+    for watching in (module, runtime_api):
+        monkeypatch.setattr(watching, "time", clock)
+    monkeypatch.setattr(runtime_server, "RuntimeServer", FakeServer)
+    made = Bench(clock)
+    yield made
+    for environment in made.opened:
+        environment.close()
+
+
+def order(payload: bytes = b"{}") -> Order:
+    """Give an order with the request id of the expected lines."""
+    return Order(request_id=REQUEST_ID, payload=payload, function_arn="arn:aws:lambda:x", trace_id="Root=1")
+
+
+def invoke(environment: Environment, payload: bytes = b"{}") -> InvocationResult:
+    """Invoke with that order."""
+    return environment.invoke(order(payload))
+
+
+def error_of(result: InvocationResult) -> tuple[str, str]:
+    """Give type and message; they are in the body too, for errors that are not the runtime's own."""
+    assert result.error is not None
+    assert json.loads(result.body) == {"errorType": result.error.type, "errorMessage": result.error.message}
+    return result.error.type, result.error.message
