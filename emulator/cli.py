@@ -6,6 +6,7 @@ import errno
 import gc
 import json
 import os
+import shlex
 import signal
 import sys
 import traceback
@@ -43,8 +44,6 @@ def _run() -> int:
     """The one place where an error is printed."""
     try:
         status = preflight.main(standalone_mode=False)
-    except click.exceptions.Exit as error:
-        status = error.exit_code
     except click.ClickException as error:
         error.show()
         status = ConfigurationError.exit_code
@@ -52,9 +51,6 @@ def _run() -> int:
         status = _tell(Interrupted("stopped", hint="Every execution environment was removed."))
     except PreflightError as error:
         status = _tell(error)
-    except BrokenPipeError:  # `preflight … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 1
     except Exception as error:  # noqa: BLE001 - told whole, with the exit status of our own faults
         status = _unforeseen(error)
     return status if isinstance(status, int) else 0
@@ -107,8 +103,10 @@ def preflight() -> None:
 
 def _parameters(_context: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
     found = {}
-    for pair in (pair for value in values for pair in value.split()):
+    for pair in (pair for value in values for pair in shlex.split(value)):
         name, equals, value = pair.partition("=")
+        if name == "ParameterKey":  # the longer form that `sam` takes as well
+            name, equals, value = value.partition(",ParameterValue=")
         if not equals or not name:
             raise click.BadParameter(f"{pair!r} is not NAME=VALUE")
         found[name] = value
@@ -178,6 +176,8 @@ def invoke(**options: Unpack[InvokeOptions]) -> int:
         progress.done()
         if not as_json:
             click.echo(console.capability_line(service.backend), err=True)
+            for note in console.notes(config, service.backend):
+                click.echo(f"note: {note}", err=True)
         failed = False
         for number in range(repeat):
             if cold and number and number % _COLD_BATCH == 0:
@@ -195,13 +195,15 @@ def invoke(**options: Unpack[InvokeOptions]) -> int:
 
 
 @preflight.command()
+@_template
 @_backend
 @click.option("--json", "as_json", is_flag=True, help="The same as one JSON object.")
-def doctor(backend: Choice, as_json: bool) -> int:  # noqa: FBT001 - click hands flags over by name
+def doctor(template_path: Path | None, backend: Choice, as_json: bool) -> int:  # noqa: FBT001 - click hands flags over by name
     """Say what this machine can enforce and what it cannot, and how to mend it."""
     from emulator import doctor as examination  # noqa: PLC0415 - needed by this command alone
 
-    findings = examination.examine(backend)
+    functions = template.load(template_path).all() if template_path is not None else ()
+    findings = examination.examine(backend, functions)
     click.echo(json.dumps(findings.as_dict()) if as_json else examination.as_text(findings))
     return 0 if findings.usable else 3
 
@@ -211,6 +213,8 @@ def read_event(source: str | None) -> bytes:
     if source is None:
         return b"{}"
     label = "standard input" if source == "-" else source
+    if source == "-" and sys.stdin is None:
+        raise ConfigurationError("standard input is closed, so it holds no event", hint="See -e/--event.")
     try:
         raw = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
     except OSError as error:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -31,6 +32,18 @@ def capability_summary(capabilities: Capabilities) -> str:
         return "every limit enforced by the kernel"
     words = {"kernel": "enforced by the kernel", "watched": "watched", "none": "NOT enforced"}
     return "; ".join(f"{', '.join(names)} {words[how]}" for how, names in groups.items() if names)
+
+
+def notes(config: FunctionConfig, backend: Backend) -> Iterator[str]:
+    """What is not as on Lambda for this function on this machine, in sentences."""
+    cpus = os.cpu_count() or 1
+    if config.cpu_share > cpus:
+        yield f"{config.memory_mb} MB has {config.cpu_share:.1f} vCPUs on Lambda, and this machine has {cpus}"
+    ours = {"amd64": "x86_64", "aarch64": "arm64"}.get(platform.machine().lower(), platform.machine().lower())
+    if config.architecture != ours and backend.name == "process":
+        yield f"the function is for {config.architecture} and runs on {ours} here"
+    if os.environ.get("PREFLIGHT_KEEP_SANDBOX") and backend.name == "process":
+        yield "PREFLIGHT_KEEP_SANDBOX: a process leaves nothing to keep"
 
 
 def result_object(result: InvocationResult, config: FunctionConfig, backend: Backend) -> Mapping[str, Any]:

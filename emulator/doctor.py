@@ -6,15 +6,18 @@ import gzip
 import os
 import platform
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from emulator.console import capability_summary
 from emulator.errors import PreflightError
-from emulator.sandbox import Choice
+from emulator.sandbox import Choice, interpreters
 from emulator.sandbox.base import Capabilities
+
+if TYPE_CHECKING:
+    from emulator.config import FunctionConfig
 
 LAMBDA_HZ: Final = 250  # EuroSys 2026, doi 10.1145/3767295.3769374, table 3: measured on Lambda, 2025-05
 
@@ -38,6 +41,7 @@ class Findings:
     advice: tuple[str, ...]
     backends: tuple[Candidate, ...]
     chosen: str | None
+    functions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def usable(self) -> bool:
@@ -49,8 +53,8 @@ class Findings:
         return asdict(self)
 
 
-def examine(choice: Choice) -> Findings:
-    """Look at the machine and try every backend that the choice admits; starts no function."""
+def examine(choice: Choice, functions: Iterable[FunctionConfig] = ()) -> Findings:
+    """Look at the machine, what the functions need and every backend that the choice admits; starts no function."""
     candidates = []
     if choice in {"auto", "docker"}:
         candidates.append(_docker())
@@ -58,19 +62,27 @@ def examine(choice: Choice) -> Findings:
         candidates.append(_process())
     chosen = next((candidate.name for candidate in candidates if candidate.problem is None), None)
     hz = kernel_hz(Path("/boot"), Path("/proc"))
-    return Findings(machine=_machine(hz), advice=_machine_advice(hz), backends=tuple(candidates), chosen=chosen)
+    return Findings(
+        machine=_machine(hz),
+        functions={config.name: _runtime(config) for config in functions},
+        advice=_machine_advice(hz),
+        backends=tuple(candidates),
+        chosen=chosen,
+    )
 
 
 def as_text(findings: Findings) -> str:
     """The examination for a person: facts first, then each backend, then what to do."""
     lines = ["Machine", *_rows(findings.machine)]
+    if findings.functions:
+        lines += ["", "Functions", *_rows(findings.functions)]
     for candidate in findings.backends:
         lines += ["", f"{candidate.name} backend" + (" (used)" if candidate.name == findings.chosen else "")]
         if candidate.problem is not None or candidate.capabilities is None:
             lines.append(f"  not available: {candidate.problem}")
         else:
             lines.append(f"  {capability_summary(candidate.capabilities)}")
-            lines += _rows(candidate.capabilities.as_dict())
+            lines += _rows({name.replace("_", " "): how for name, how in candidate.capabilities.as_dict().items()})
         lines += _rows(candidate.facts)
     advice = [*findings.advice, *(text for candidate in findings.backends for text in candidate.advice if text)]
     if advice:
@@ -91,6 +103,15 @@ def kernel_hz(boot: Path, proc: Path) -> int | None:
         if line.startswith("CONFIG_HZ="):
             return int(line.partition("=")[2])
     return None
+
+
+def _runtime(config: FunctionConfig) -> str:
+    """Which interpreter would run the function, or why none can."""
+    try:
+        found = interpreters.find(config.runtime)
+    except PreflightError as error:
+        return f"{config.runtime}: {error.message}"
+    return f"{config.runtime}: {found.executable}, unless the engine has AWS's image"
 
 
 def _machine(hz: int | None) -> dict[str, str]:
@@ -155,4 +176,4 @@ def _process() -> Candidate:
 
 def _rows(facts: Mapping[str, str]) -> list[str]:
     width = max((len(name) for name in facts), default=0)
-    return [f"  {name.replace('_', ' '):<{width}}  {value}" for name, value in facts.items()]
+    return [f"  {name:<{width}}  {value}" for name, value in facts.items()]

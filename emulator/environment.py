@@ -189,6 +189,7 @@ class Environment:
             error = _runtime_error(heard)
             return _Outcome(at=heard.at, body=heard.body, error=error, status="error")
         self._sandbox.throttle(on=True)
+        self._sandbox.flush_log()  # what init has printed comes before START
         return _Outcome(at=heard.at)
 
     def _serve(self, order: Order, deadline: float) -> _Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
@@ -27,7 +28,10 @@ def open_backend(
     BackendError where none can be had, ConfigurationError for an option that the backend cannot honour.
     """
     # A backend is imported when it is chosen: the docker package alone costs more than a warm invocation.
-    if choice != "process":
+    elsewhere = sys.platform != "linux"  # there, engines run in a virtual machine, out of the emulator's reach
+    if choice == "auto" and elsewhere and on_fallback is not None:
+        on_fallback("the Docker backend needs an engine on this very machine")
+    if choice == "docker" or (choice == "auto" and not elsewhere):
         try:
             return _docker(network=network, keep=keep, on_progress=on_progress)
         except BackendError as error:

@@ -23,7 +23,7 @@ from emulator.sandbox.base import Capabilities, Exit, Figures, SandboxSpec
 from emulator.sandbox.cgroup import ControlGroup
 from emulator.sandbox.docker_disks import DiskKeeper
 from emulator.sandbox.docker_figures import engine_figures
-from emulator.sandbox.docker_network import Bridge
+from emulator.sandbox.docker_network import Bridge, check_network
 from emulator.sandbox.docker_stdio import Attached, Pipes
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ class DockerBackend:
     ) -> None:
         self.engine = engine
         self.network = network
+        if network is not None:
+            check_network(engine, network)
         self.keep = keep
         self.transport: Transport = transport or ("namespace" if engine.local and _is_root() else "bridge")
         self.disks = engine.local and not storage.missing_tools()
@@ -82,6 +84,7 @@ class DockerBackend:
 
     def prepare(self, spec: SandboxSpec) -> DockerSandbox:
         """A started container whose entry point waits for *go*."""
+        docker_container.check_readable(spec)
         sandbox = DockerSandbox(self, spec, self._base_image(spec.runtime, spec.architecture))
         with self._lock:
             self._live[id(sandbox)] = sandbox
@@ -116,7 +119,8 @@ class DockerBackend:
         """The base images that lie ready on the engine."""
         with docker_engine.engine_errors("the engine's images could not be listed"):
             found = self.engine.client.api.images(filters={"label": image.LABEL})
-        return sorted(tag for entry in found for tag in entry["RepoTags"] or ())
+        tags = (tag for entry in found for tag in entry["RepoTags"] or ())
+        return sorted(tag for tag in tags if tag.startswith(image.LOCAL_REPOSITORY))
 
     def advice(self) -> list[str]:
         """What would make this backend hold more, in sentences."""
@@ -125,7 +129,10 @@ class DockerBackend:
             missing = ", ".join(storage.missing_tools()) if self.engine.local else "an engine on this machine"
             found.append(f"The size of /tmp is not limited: {self._no_keeper or f'that needs {missing}'}.")
         if self.transport == "bridge":
-            found.append("Run as root beside the engine, and functions need no network at all.")
+            found.append(
+                "Over the bridge a function reaches what this machine serves on all its addresses. "
+                "Run as root beside the engine, and functions need no network at all."
+            )
         info = self.engine.info
         if info.get("CgroupVersion") == "1" and not info.get("SwapLimit"):
             found.append("The kernel does not account swap: start it with swapaccount=1, or without swap.")
@@ -241,12 +248,14 @@ class DockerSandbox:
         pid = int(state["State"]["Pid"])
         if not inside:
             self._peer = docker_container.address_on(state, backend.bridge().name)
+        if backend.engine.local:
+            docker_container.check_visible(pid, self._container)
         stdio.started(pid)
         self._group = ControlGroup.of_process(pid) if backend.engine.local else None
         if inside:
             self._listener = self._listen_inside(pid)
         if self._group is None:  # read ahead: asking the engine takes longer than many an init
-            self._baseline = self._counters()
+            self._baseline = self._counters(memory=False)
 
     def go(self, on_log: Callable[[bytes], None], on_exit: Callable[[Exit], None]) -> None:
         """One line to the entry point."""
@@ -329,7 +338,7 @@ class DockerSandbox:
         if self._container is None:
             return Figures()
         with docker_engine.engine_errors("the container's figures could not be read"):
-            return engine_figures(self._api, self._container)
+            return engine_figures(self._api, self._container, memory=memory)
 
     def _listen_inside(self, pid: int) -> socket.socket:
         try:

@@ -15,6 +15,7 @@ import docker.errors
 import requests.exceptions
 from docker.types import DriverConfig, LogConfig, Mount, Ulimit
 
+from emulator.errors import BackendError, ConfigurationError
 from emulator.limits import MIB, OPEN_FILES, PROCESSES, SANDBOX_GID, SANDBOX_UID
 from emulator.sandbox.owner import abandoned, name_prefix, orphaned, owner
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 LABEL: Final = "dev.lambda-preflight"
 OWNER_LABEL: Final = f"{LABEL}.owner"
+_EVERYBODY: Final = 0o005
 FUNCTION_LABEL: Final = f"{LABEL}.function"
 
 # https://github.com/rwnx/lambda-cpuinfo (2021-02): memory size from which that many CPUs are visible.
@@ -86,6 +88,25 @@ def create(  # noqa: PLR0913 - one keyword each for what differs between two con
     )
     created: Mapping[str, Any] = api.create_container_from_config(config)  # type: ignore[no-untyped-call]  # docker's
     return str(created["Id"])
+
+
+def check_readable(spec: SandboxSpec) -> None:
+    """Lambda makes /var/task and /opt itself; here they are these folders, whose modes no package holds."""
+    for folder in (spec.code, *spec.layers):
+        if folder.stat().st_mode & _EVERYBODY != _EVERYBODY:
+            message = f"{folder} may not be entered by everybody, so the function's user {SANDBOX_UID} cannot read it"
+            raise ConfigurationError(message, hint=f"chmod -R a+rX {folder}")
+
+
+def check_visible(pid: int, container: str) -> None:
+    """BackendError where the engine's process ids are not ours: a virtual machine behind a local socket."""
+    try:
+        seen = Path(f"/proc/{pid}/cgroup").read_text()
+    except OSError:
+        seen = ""
+    if container not in seen:
+        message = "the engine runs its containers where this machine's /proc does not show them"
+        raise BackendError(message, hint="Use an engine on this very machine, or `--backend process`.")
 
 
 def attach(api: APIClient, container: str) -> socket.socket:

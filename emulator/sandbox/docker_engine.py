@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -76,7 +77,9 @@ def connect() -> Engine:
                 client.close()
             tried.append(f"{address}: {_reason(error)}")
         else:
-            return Engine(client=client, address=address, local=address.startswith("unix://"))
+            return Engine(
+                client=client, address=address, local=address.startswith("unix://") and sys.platform == "linux"
+            )
     detail = "; ".join(tried) if tried else "no socket was found"
     raise BackendError(f"no Docker engine answers ({detail})", hint=NO_ENGINE_HINT)
 

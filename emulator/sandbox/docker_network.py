@@ -11,13 +11,26 @@ from typing import TYPE_CHECKING
 import docker.errors
 from docker.types import IPAMConfig
 
-from emulator.errors import BackendError
+from emulator.errors import BackendError, ConfigurationError
 from emulator.sandbox.docker_container import LABEL, OWNER_LABEL
 from emulator.sandbox.docker_engine import engine_errors
 from emulator.sandbox.owner import owner
 
 if TYPE_CHECKING:
     from docker import DockerClient
+
+    from emulator.sandbox.docker_engine import Engine
+
+
+def check_network(engine: Engine, network: str) -> None:
+    """ConfigurationError for a network that the engine does not have, or that would put functions on ours."""
+    with engine_errors("the engine's networks could not be listed"):
+        names = sorted(str(found["Name"]) for found in engine.client.api.networks())
+    if network == "host" or network.startswith("container:"):
+        message = f"functions cannot share the network of {network!r}: each has the Runtime API on the same port"
+        raise ConfigurationError(message, hint=f"There are: {', '.join(name for name in names if name != 'host')}.")
+    if network not in names:
+        raise ConfigurationError(f"the engine has no network {network!r}", hint=f"There are: {', '.join(names)}.")
 
 
 class Bridge:

@@ -69,7 +69,7 @@ def python_version(runtime: str) -> tuple[int, int]:
     match = re.fullmatch(r"python3\.(\d{1,2})", runtime)
     if match is None:
         message = f"Runtime {runtime!r} cannot be emulated: only Python 3 runtimes can, for now"
-        raise ConfigurationError(message, hint="use a Runtime such as python3.12, or PackageType: Image")
+        raise ConfigurationError(message, hint="use a Runtime such as python3.12")
     return 3, int(match[1])
 
 

@@ -11,11 +11,6 @@ from concurrent.futures import Future
 _CLONE_NEWNET = 0x40000000
 
 
-def may_enter(pid: int) -> bool:
-    """Whether this process could enter the network namespace of that one: root, on the same machine."""
-    return hasattr(os, "geteuid") and os.geteuid() == 0 and os.access(f"/proc/{pid}/ns/net", os.R_OK)
-
-
 def listen_inside(pid: int, host: str, port: int, *, backlog: int = 16) -> socket.socket:
     """A TCP socket that listens on `host:port` as process `pid` sees them; OSError where that cannot be had.
 
