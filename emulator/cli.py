@@ -12,18 +12,20 @@ import sys
 import traceback
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn, TypedDict, Unpack
+from typing import TYPE_CHECKING, BinaryIO, NoReturn, TypedDict, Unpack
 
 import click
 
 from emulator import __version__, console, template
-from emulator.errors import BackendError, ConfigurationError, Interrupted, PreflightError
+from emulator.errors import BackendError, ConfigurationError, Interrupted, PreflightError, QuotaError
+from emulator.limits import check, quota
 from emulator.sandbox import CHOICES, Choice, open_backend
 
 if TYPE_CHECKING:
     from emulator.config import FunctionConfig
     from emulator.service import LambdaService
 
+_SIGPIPE_STATUS = 141  # what a shell reports for a program that SIGPIPE ended
 _COLD_BATCH = 8  # environments made ready at once: making more disturbs the one that is measured
 
 
@@ -48,9 +50,12 @@ def _run() -> int:
         error.show()
         status = ConfigurationError.exit_code
     except (KeyboardInterrupt, click.Abort):
-        status = _tell(Interrupted("stopped", hint="Every execution environment was removed."))
+        status = _tell(Interrupted("stopped"))
     except PreflightError as error:
         status = _tell(error)
+    except _OutputClosedError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = _SIGPIPE_STATUS
     except Exception as error:  # noqa: BLE001 - told whole, with the exit status of our own faults
         status = _unforeseen(error)
     return status if isinstance(status, int) else 0
@@ -187,10 +192,10 @@ def invoke(**options: Unpack[InvokeOptions]) -> int:
                 service.retire(config.name)
             failed = failed or not result.ok
             if as_json:
-                click.echo(console.json_line(console.result_object(result, config, service.backend)))
+                _print(console.json_line(console.result_object(result, config, service.backend)))
             else:
-                click.echo(result.log, err=True, nl=False)
-                click.echo(result.body.decode("utf-8", "replace"))
+                click.echo(console.cpu_line(result.usage), err=True)
+                _print(result.body.decode("utf-8", "replace"))
     return 1 if failed else 0
 
 
@@ -216,11 +221,12 @@ def read_event(source: str | None) -> bytes:
     if source == "-" and sys.stdin is None:
         raise ConfigurationError("standard input is closed, so it holds no event", hint="See -e/--event.")
     try:
-        raw = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+        raw = _read_some(sys.stdin.buffer) if source == "-" else _read_file(Path(source))
     except OSError as error:
-        raise ConfigurationError(
-            f"the event {label} cannot be read: {error.strerror}", hint="See -e/--event."
-        ) from error
+        hint = "-e takes a file; pipe the JSON itself into `-e -`." if source.lstrip()[:1] in {"{", "["} else "See -e."
+        raise ConfigurationError(f"the event {label} cannot be read: {error.strerror}", hint=hint) from error
+    for violation in check("request", {"Request": len(raw)}):
+        raise QuotaError(violation.message, hint=violation.hint)
     hint = "An event is one JSON document in UTF-8: an object, a list, a string, a number, true, false or null."
     try:
         json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
@@ -233,6 +239,16 @@ def read_event(source: str | None) -> bytes:
     except (ValueError, RecursionError) as error:  # an endless number, endless nesting
         raise ConfigurationError(f"the event {label} is not JSON that Lambda reads: {error}", hint=hint) from error
     return raw
+
+
+def _read_file(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return _read_some(file)
+
+
+def _read_some(file: BinaryIO) -> bytes:
+    """One byte more than Lambda takes is enough to know that it is too much: the rest may have no end."""
+    return file.read((quota("Request").maximum or 0) + 1)
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -261,4 +277,20 @@ def _service(config: FunctionConfig, options: InvokeOptions, progress: console.P
         on_progress=progress.say,
         on_fallback=lambda why: click.echo(f"note: {why}; using the process backend", err=True),
     )
-    return LambdaService({config.name: config}, backend)
+    return LambdaService({config.name: config}, backend, on_log=None if options["as_json"] else _print_log)
+
+
+def _print_log(lines: str) -> None:
+    click.echo(lines, err=True, nl=False)
+
+
+def _print(text: str) -> None:
+    """To standard output; whoever reads it may have had enough (`preflight … | head`)."""
+    try:
+        click.echo(text)
+    except BrokenPipeError as error:
+        raise _OutputClosedError from error
+
+
+class _OutputClosedError(Exception):
+    """Standard output is closed; not an OSError, which click would turn into exit status 1."""

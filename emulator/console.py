@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.status import Status
 
     from emulator.config import FunctionConfig
-    from emulator.invocation import InvocationResult
+    from emulator.invocation import InvocationResult, Usage
     from emulator.sandbox.base import Backend, Capabilities
 
 
@@ -42,8 +42,21 @@ def notes(config: FunctionConfig, backend: Backend) -> Iterator[str]:
     ours = {"amd64": "x86_64", "aarch64": "arm64"}.get(platform.machine().lower(), platform.machine().lower())
     if config.architecture != ours and backend.name == "process":
         yield f"the function is for {config.architecture} and runs on {ours} here"
+    if backend.name == "process" and backend.capabilities.tmp == "none":
+        yield "what the function writes to /tmp stays in this machine's own /tmp"
     if os.environ.get("PREFLIGHT_KEEP_SANDBOX") and backend.name == "process":
         yield "PREFLIGHT_KEEP_SANDBOX: a process leaves nothing to keep"
+
+
+def cpu_line(usage: Usage) -> str:
+    """What Lambda's REPORT line does not tell: the CPU time of the invocation, and how long it was held back."""
+    parts = {
+        "CPU time": usage.cpu_seconds,
+        "throttled": usage.throttled_seconds,
+        "init's CPU time": usage.init_cpu_seconds,
+    }
+    told = [f"{name} {seconds * 1000:.2f} ms" for name, seconds in parts.items() if seconds is not None]
+    return f"({', '.join(told)})" if told else "(CPU time not measured)"
 
 
 def result_object(result: InvocationResult, config: FunctionConfig, backend: Backend) -> Mapping[str, Any]:

@@ -84,10 +84,16 @@ def as_text(findings: Findings) -> str:
             lines.append(f"  {capability_summary(candidate.capabilities)}")
             lines += _rows({name.replace("_", " "): how for name, how in candidate.capabilities.as_dict().items()})
         lines += _rows(candidate.facts)
-    advice = [*findings.advice, *(text for candidate in findings.backends for text in candidate.advice if text)]
+    advice = [*findings.advice, *(text for candidate in _advised(findings) for text in candidate.advice if text)]
     if advice:
         lines += ["", "To mend", *(f"  - {text}" for text in advice)]
     return "\n".join(lines)
+
+
+def _advised(findings: Findings) -> tuple[Candidate, ...]:
+    """The backends up to the one that is used: what a lesser one lacks is nobody's trouble."""
+    names = [candidate.name for candidate in findings.backends]
+    return findings.backends[: names.index(findings.chosen) + 1] if findings.chosen in names else findings.backends
 
 
 def kernel_hz(boot: Path, proc: Path) -> int | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -65,10 +65,16 @@ class Environment:
     failure of the function is in the result.
     """
 
-    def __init__(self, config: FunctionConfig, backend: Backend, variables: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        config: FunctionConfig,
+        backend: Backend,
+        variables: Mapping[str, str],
+        on_log: Callable[[str], None] | None = None,
+    ) -> None:
         self._config = config
         self._sandbox = backend.prepare(_spec(config, variables))
-        self._log = _Log()
+        self._log = _Log(on_log)
         self._init_failed = False
         self._begin_life()
 
@@ -107,9 +113,9 @@ class Environment:
     def close(self) -> None:
         """End the sandbox and the server; may be called more than once."""
         try:
-            self._server.close()
+            self._sandbox.close()  # first: a runtime that is left alone by its server complains into the log
         finally:
-            self._sandbox.close()
+            self._server.close()
 
     def _begin_life(self) -> None:
         from emulator.runtime_server import RuntimeServer  # noqa: PLC0415 - see service.import_server_ahead
@@ -119,8 +125,8 @@ class Environment:
 
     def _kill(self) -> None:
         """Nothing of this life may go on; the environment can be reset."""
-        self._server.close()
         self._sandbox.kill()
+        self._server.close()
 
     def _reset(self) -> None:
         """What Lambda does after a crash, a timeout or a failed init: all processes gone, `/tmp` kept."""
@@ -273,26 +279,37 @@ class _Log:
     What background threads wrote since the last invocation comes at the head of the next one's, as on Lambda.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_log: Callable[[str], None] | None) -> None:
         self._lock = threading.Lock()
         self._parts: list[bytes] = []
+        self._on_log = on_log
+        self._line = b""
 
     def add(self, piece: bytes) -> None:
+        """What the runtime wrote, cut anywhere; whole lines go to `on_log` as they come."""
         with self._lock:
-            self._parts.append(piece)
+            self._append(piece)
 
     def write(self, line: str) -> None:
         """One of our own lines, on a line of its own."""
         with self._lock:
             if self._parts and not self._parts[-1].endswith(b"\n"):
-                self._parts.append(b"\n")
-            self._parts.append(line.encode())
+                self._append(b"\n")
+            self._append(line.encode())
 
     def text(self) -> str:
         """All of it, which is then forgotten."""
         with self._lock:
             whole, self._parts = b"".join(self._parts), []
         return whole.decode("utf-8", "replace")
+
+    def _append(self, piece: bytes) -> None:
+        self._parts.append(piece)
+        if self._on_log is None:
+            return
+        lines, end, self._line = (self._line + piece).rpartition(b"\n")
+        if end:
+            self._on_log(logs.as_cloudwatch_shows((lines + end).decode("utf-8", "replace")))
 
 
 def _spec(config: FunctionConfig, variables: Mapping[str, str]) -> SandboxSpec:

@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections import defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,14 +31,22 @@ _ASSUMED_MEMORY_MB: Final = 1024  # where the machine does not tell how much is 
 class LambdaService:
     """Invokes functions under their limits. Use as a context manager: leaving it removes every environment.
 
-    Methods may be called from several threads at once; each concurrent call has an environment of its own.
+    Methods may be called from several threads at once; each concurrent call has an environment of its own. `on_log` is
+    given whole lines of every environment's log as they come, on any thread.
     """
 
-    def __init__(self, functions: Mapping[str, FunctionConfig], backend: Backend) -> None:
+    def __init__(
+        self,
+        functions: Mapping[str, FunctionConfig],
+        backend: Backend,
+        *,
+        on_log: Callable[[str], None] | None = None,
+    ) -> None:
         for config in functions.values():
             validate(config)
         self._functions = dict(functions)
         self._backend = backend
+        self._on_log = on_log
         import_server_ahead()
         self._lock = threading.Lock()
         self._warm: dict[str, deque[Environment]] = defaultdict(deque)
@@ -150,7 +158,9 @@ class LambdaService:
         return self._make(config)
 
     def _make(self, config: FunctionConfig) -> Environment:
-        made = Environment(config, self._backend, variables.function_variables(config, datetime.now(tz=UTC)))
+        made = Environment(
+            config, self._backend, variables.function_variables(config, datetime.now(tz=UTC)), self._on_log
+        )
         with self._lock:
             self._all.add(made)
         return made

@@ -16,9 +16,9 @@ import psutil
 
 from emulator.sandbox import cgroup_make
 from emulator.sandbox.base import Exit, Sandbox, SandboxSpec
+from emulator.sandbox.owner import name_prefix
 from emulator.sandbox.process_launch import Launch
 from emulator.sandbox.process_life import API_VARIABLE
-from emulator.sandbox.owner import name_prefix
 
 PATIENCE_S = 30
 SHARE = 0.25
@@ -132,7 +132,7 @@ def ours() -> list[str]:
     for group in groups:
         group.close()
     return [str(group.folders) for group in groups] + [
-        str(path) for path in Path(tempfile.gettempdir()).glob(f"{name_prefix("process")}*")
+        str(path) for path in Path(tempfile.gettempdir()).glob(f"{name_prefix('process')}*")
     ]
 
 

@@ -26,6 +26,9 @@ NO_ENGINE_HINT = (
 )
 
 
+_NOT_ALLOWED_HINT = "The engine's socket is not open to you: join its group (mostly `docker`), or use sudo."
+
+
 @dataclass(frozen=True, kw_only=True)
 class Engine:
     """A Docker engine that answered; `local` when its socket is a file of this machine."""
@@ -81,7 +84,8 @@ def connect() -> Engine:
                 client=client, address=address, local=address.startswith("unix://") and sys.platform == "linux"
             )
     detail = "; ".join(tried) if tried else "no socket was found"
-    raise BackendError(f"no Docker engine answers ({detail})", hint=NO_ENGINE_HINT)
+    hint = _NOT_ALLOWED_HINT if "permission denied" in detail.lower() else NO_ENGINE_HINT
+    raise BackendError(f"no Docker engine answers ({detail})", hint=hint)
 
 
 def _version(address: str) -> str:

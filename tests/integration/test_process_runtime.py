@@ -20,8 +20,8 @@ import pytest
 
 from emulator.errors import BackendError
 from emulator.sandbox.base import Backend, Exit, Sandbox
-from emulator.sandbox.process import ProcessBackend
 from emulator.sandbox.owner import abandoned, name_prefix
+from emulator.sandbox.process import ProcessBackend
 from tests.children import PATIENCE_S, Child, is_alive, ours, running, spec
 
 ROOT = Path(__file__).parents[2]

@@ -1,0 +1,226 @@
+"""One suite for every backend: `lab` is a service with all its functions, once for each way to isolate them.
+
+What a backend says it does not enforce is not tested there, for the reason in KNOWN_DIFFERENCES; every other test holds
+for all of them alike.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from emulator import template
+from emulator.config import Architecture, FunctionConfig
+from emulator.invocation import InvocationResult
+from emulator.sandbox.base import Backend, Capabilities
+from emulator.service import LambdaService
+from tests.leaks import no_leaks
+
+__all__ = ["no_leaks"]
+
+ROOT: Final = Path(__file__).parents[2]
+TEMPLATE: Final = ROOT / "fixtures" / "functions" / "template.yaml"
+OWN_CODE: Final = Path(__file__).with_name("functions")
+RUNTIME: Final = f"python{sys.version_info.major}.{sys.version_info.minor}"
+ARCHITECTURE: Final[Architecture] = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
+
+KNOWN_DIFFERENCES: Final = {
+    "cpu": "without a control group nobody can hold a process to a share of a CPU",
+    "tmp": "a process has this machine's own /tmp, which has no size of its own; it gets a folder as TMPDIR",
+    "read_only_root": "a process sees this machine's files at their own places, and may write what its user may",
+    "network": "a process shares this machine's network, where the Runtime API's address is open to every process",
+    "processes": "without a control group only the limit of the whole user could be had",
+    "user": "a process runs as the user who started the emulator, with that user's rights",
+    "shared_memory": "a process has this machine's /dev/shm",
+}
+"""Limit to why a backend may say `none` for it. Memory and open files are not here: they can always be held."""
+
+
+def _docker() -> Backend:
+    from emulator.sandbox.docker import DockerBackend
+    from emulator.sandbox.docker_engine import connect
+
+    return DockerBackend(connect())
+
+
+def _docker_bridge() -> Backend:
+    from emulator.sandbox.docker import DockerBackend
+    from emulator.sandbox.docker_engine import connect
+
+    return DockerBackend(connect(), transport="bridge")
+
+
+def _process() -> Backend:
+    from emulator.sandbox.process import ProcessBackend
+
+    return ProcessBackend()
+
+
+def _process_watched() -> Backend:
+    from emulator.sandbox.process import ProcessBackend
+
+    return ProcessBackend(cgroups=False)
+
+
+BACKENDS: Final[Mapping[str, Callable[[], Backend]]] = {
+    "docker": _docker,
+    "docker-bridge": _docker_bridge,
+    "process": _process,
+    "process-watched": _process_watched,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lab:
+    """A running service and what its backend says of itself."""
+
+    service: LambdaService
+    backend: Backend
+    capabilities: Capabilities
+    functions: Mapping[str, FunctionConfig]
+    scratch: Path
+    begun: Mapping[str, Future[InvocationResult]]
+    """Invocations that only wait, begun before the first test so that the others need not wait for them."""
+
+    def invoke(self, name: str, event: object = None, *, fresh: bool = False) -> InvocationResult:
+        """Invoke with an event of any JSON value; `fresh` for a cold start."""
+        return self.service.invoke(name, json.dumps({} if event is None else event).encode(), fresh=fresh)
+
+    def cold(self, name: str, event: object = None) -> InvocationResult:
+        """The first invocation of a new environment, which is the only one of this function."""
+        self.service.retire(name)
+        return self.invoke(name, event)
+
+    def payload(self, name: str, event: object = None) -> Any:  # noqa: ANN401 - JSON of any shape
+        """What a function that must not fail answers."""
+        result = self.invoke(name, event)
+        assert result.error is None, result.log
+        return result.payload
+
+    def needs(self, *limits: str) -> None:
+        """Skip the test where the backend says that it does not hold one of these."""
+        for limit in limits:
+            if self.capabilities.as_dict()[limit] == "none":
+                pytest.skip(f"known difference of the {self.backend.name} backend, {limit}: {KNOWN_DIFFERENCES[limit]}")
+
+    def task_root(self, name: str) -> str:
+        """Where a function finds its code: Lambda's folder where the backend has a file system of its own."""
+        return "/var/task" if self.has_own_files else str(self.functions[name].code)
+
+    def tmp(self, name: str) -> str:
+        """A path for a file of the function's: in Lambda's folder where it is its own."""
+        return f"/tmp/{name}" if self.has_own_files else str(self.scratch / name)
+
+    @property
+    def has_own_files(self) -> bool:
+        """Whether functions see Lambda's folders instead of this machine's."""
+        return self.capabilities.read_only_root != "none"
+
+
+@pytest.fixture(
+    scope="session",
+    params=[pytest.param(name, marks=pytest.mark.engine) if name.startswith("docker") else name for name in BACKENDS],
+)
+def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """One service for all tests of a backend, so that environments stay warm between them."""
+    open_before = open_descriptors()
+    folder = tmp_path_factory.mktemp("conformance")
+    folder.chmod(0o755)  # a function is another user
+    functions = all_functions(folder)
+    backend = BACKENDS[request.param]()
+    with LambdaService(functions, backend) as service, ThreadPoolExecutor() as pool:
+        yield Lab(
+            service=service,
+            backend=backend,
+            capabilities=backend.capabilities,
+            functions=functions,
+            scratch=folder,
+            begun={name: pool.submit(service.invoke, name, b"{}") for name in long_waits(request.session)},
+        )
+    assert open_descriptors() - open_before == set()
+
+
+def open_descriptors() -> set[str]:
+    """This process's, by number; none where the system does not tell."""
+    listed = Path("/proc/self/fd")
+    return {path.name for path in listed.iterdir()} if listed.exists() else set()
+
+
+def long_waits(session: pytest.Session) -> set[str]:
+    """Functions named by `waits_for` markers of the tests that are going to run."""
+    return {name for item in session.items for mark in item.iter_markers("waits_for") for name in mark.args}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the suite's own marker."""
+    config.addinivalue_line("markers", "waits_for(function): its one invocation takes long and is begun ahead")
+    config.addinivalue_line("markers", "seldom_on(backends, reason): there a part of `make soak`, not of `make test`")
+
+
+@pytest.hookimpl(tryfirst=True)  # before soak tests are left out
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where two backends have the same code for what is tested, one of them is enough every day."""
+    for item in items:
+        parameters = getattr(getattr(item, "callspec", None), "params", {})
+        for mark in item.iter_markers("seldom_on"):
+            if parameters.get("lab") in mark.args:
+                item.add_marker(pytest.mark.soak)
+
+
+def all_functions(folder: Path) -> dict[str, FunctionConfig]:
+    """The functions of the fixtures, some of them again in other sizes, and the suite's own."""
+    loaded = template.load(TEMPLATE, parameters={"PythonRuntime": RUNTIME})
+    given = {config.name: replace(config, architecture=ARCHITECTURE) for config in loaded.all()}
+    first, second = layer_folders(folder)
+    resized = (
+        replace(given["Echo"], name="EchoFast", memory_mb=1769, timeout_s=30),
+        replace(given["LargeAnswer"], name="LargeAnswerFast", memory_mb=1769, timeout_s=30),
+        replace(given["BusyLoop"], name="BusyLoop128", memory_mb=128),
+        replace(given["BusyLoop"], name="BusyLoop512", memory_mb=512),
+        replace(given["TouchMemory"], name="TouchMemory256", memory_mb=256),
+        replace(given["FillTmp"], name="FillTmpFast", memory_mb=1769),
+        replace(given["Probe"], name="ProbeConfigured", environment={"COLOUR": "blue", "LANG": "C"}),
+    )
+    own = (
+        _own("Machine", "machine.handler", memory_mb=128, timeout_s=2),
+        _own("MachinePatient", "machine.handler", memory_mb=128, timeout_s=30),
+        _own("Loud", "loud.handler", memory_mb=1769, timeout_s=10),
+        _own("LoudDeath", "loud.die", memory_mb=1769, timeout_s=10),
+        _own("Later", "loud.later"),
+        _own("BusyInit", "busy_init.handler", memory_mb=128, timeout_s=10),
+        _own("BusyInitExits", "busy_init.handler", memory_mb=128, timeout_s=10),
+        _own("Who", "who.handler", memory_mb=128, timeout_s=10),
+        _own("SlowOnce", "slow_once.handler", timeout_s=5),
+        _own("OneLayer", "layered.handler", layers=(first,)),
+        _own("TwoLayers", "layered.handler", layers=(first, second)),
+        _own("TwoLayersReversed", "layered.handler", layers=(second, first)),
+    )
+    return given | {config.name: config for config in (*resized, *own)}
+
+
+def layer_folders(folder: Path) -> tuple[Path, Path]:
+    """Two layers that differ in one module and have one each of their own, in both of Lambda's places for Python."""
+    layers = folder / "first", folder / "second"
+    for layer in layers:
+        site = layer / "python" / "lib" / RUNTIME / "site-packages"
+        site.mkdir(parents=True)
+        (layer / "python" / "both.py").write_text(f"VALUE = {layer.name!r}\n")
+        (layer / "python" / f"only_{layer.name}.py").write_text(f"VALUE = {layer.name!r}\n")
+        (site / "in_site.py").write_text(f"VALUE = {layer.name!r}\n")
+        (layer / f"{layer.name}.txt").write_text(f"data of {layer.name}")
+    (layers[0] / "python" / "loud.py").write_text("VALUE = 'the layer hides the package'\n")
+    return layers
+
+
+def _own(name: str, handler: str, **settings: Any) -> FunctionConfig:  # noqa: ANN401 - fields of different types
+    return FunctionConfig(
+        name=name, handler=handler, runtime=RUNTIME, code=OWN_CODE, architecture=ARCHITECTURE, **settings
+    )

@@ -1,0 +1,85 @@
+"""The `preflight` command on an engine that goes away: a private one, which disturbs nobody when it is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.command import ROOT, ended, invoke, started, wait_for
+from tests.integration.test_cli_stop import sleeping, wait_until_busy
+from tests.leaks import left_since, traces
+
+pytestmark = [
+    pytest.mark.engine,
+    pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root can start an engine of its own"),
+]
+
+ENGINE = ROOT / "scripts" / "engine"
+
+
+def engine(folder: Path, verb: str) -> None:
+    """Run `scripts/engine` on the private engine below `folder`."""
+    # Not captured: a pipe would be held open by the engine that is left running.
+    with (folder / "engine.txt").open("a") as said:
+        subprocess.run([ENGINE, "--root", folder, verb], check=True, stdout=said, stderr=said, timeout=90)
+
+
+def engine_pid(folder: Path) -> int:
+    """The process that is to die."""
+    return int((folder / "run" / "docker.pid").read_text())
+
+
+def alive(pid: int) -> bool:
+    """Whether the process still runs; it may be nobody's child, and never be collected."""
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+@pytest.fixture
+def private_engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An engine that answers at DOCKER_HOST and has the base image; stopped and removed afterwards."""
+    before = traces()
+    folder = Path(tempfile.mkdtemp(prefix="engine-"))
+    try:
+        with monkeypatch.context() as patch:
+            patch.setenv("DOCKER_HOST", f"unix://{folder}/run/docker.sock")
+            engine(folder, "up")
+            assert invoke("Echo", "--backend", "docker").status == 0
+            yield folder
+            engine(folder, "up")  # it takes down what the killed one has left running
+            assert invoke("Echo", "--backend", "docker").status == 0
+            engine(folder, "down")
+        assert left_since(before) == set()
+    finally:
+        # An engine mounts its folder on itself, and one that is killed cannot undo that.
+        unmount = ["umount", str(folder / "docker")]
+        while subprocess.run(unmount, check=False, capture_output=True).returncode == 0:
+            continue
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.soak)])
+def test_engine_that_dies_during_an_invocation(private_engine: Path, tmp_path: Path, number: signal.Signals) -> None:
+    """Status 3 and one message about the engine, whether or not the answer still came through."""
+    event = tmp_path / "event.json"
+    event.write_text(json.dumps({"seconds": 3}))
+    with started(*sleeping(event, "docker")) as process:
+        wait_until_busy(process, "docker")
+        pid = engine_pid(private_engine)
+        os.kill(pid, number)
+        done = ended(process)
+    wait_for(lambda: not alive(pid))
+    assert done.status == 3, done.err
+    assert done.out in {"", '"awake"\n'}
+    assert "Traceback" not in done.err
+    assert "engine" in done.error or "container" in done.error
+    assert done.hint
