@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from emulator.config import FunctionConfig
     from emulator.service import LambdaService
 
+_NO_FOLDER = "No usable temporary directory"  # how Python words it when every one of them is full
 _SIGPIPE_STATUS = 141  # what a shell reports for a program that SIGPIPE ended
 _COLD_BATCH = 8  # environments made ready at once: making more disturbs the one that is measured
 
@@ -62,7 +63,7 @@ def _run() -> int:
 
 
 def _unforeseen(error: Exception) -> int:
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    if isinstance(error, OSError) and (error.errno == errno.ENOSPC or _NO_FOLDER in str(error)):
         return _tell(BackendError("the disk is full", hint="Free some disk space; `df` shows where."))
     traceback.print_exception(error)
     what = f"{type(error).__name__}: {error}"

@@ -159,9 +159,10 @@ def sweep(api: APIClient) -> None:
         for found in api.networks(filters={"label": LABEL}):
             if orphaned((found.get("Labels") or {}).get(OWNER_LABEL, "")):
                 api.remove_network(found["Id"])
-    for folder in Path(tempfile.gettempdir()).glob("lambda-preflight-docker-*"):
-        if abandoned(folder.name):
-            shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):
+        for folder in Path(tempfile.gettempdir()).glob("lambda-preflight-docker-*"):
+            if abandoned(folder.name):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def folder_prefix() -> str:

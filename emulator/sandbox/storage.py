@@ -56,7 +56,7 @@ class TmpDisk:
             try:
                 self.device, self._fd = loop_device.attach(str(image))
             except OSError as error:
-                message = f"ephemeral storage of {size_mb} MB could not be attached: {error.strerror or error}"
+                message = f"the disk for ephemeral storage of {size_mb} MB could not be attached: {error.strerror or error}"
                 raise BackendError(message, hint="Run `preflight doctor`.") from error
 
     def close(self) -> None:
@@ -75,7 +75,7 @@ def new_image(size_mb: int, folder: Path) -> Iterator[Path]:
         yield image
     except OSError as error:
         hint = "Free some disk space." if error.errno == errno.ENOSPC else "Run `preflight doctor`."
-        message = f"ephemeral storage of {size_mb} MB could not be made: {error.strerror or error}"
+        message = f"the disk for ephemeral storage of {size_mb} MB could not be made: {error.strerror or error}"
         raise BackendError(message, hint=hint) from error
     finally:
         image.unlink(missing_ok=True)
