@@ -56,7 +56,7 @@ class TmpDisk:
             try:
                 self.device, self._fd = loop_device.attach(str(image))
             except OSError as error:
-                message = f"the disk for ephemeral storage of {size_mb} MB could not be attached: {error.strerror or error}"
+                message = f"the disk of {size_mb} MB for ephemeral storage was not attached: {error.strerror or error}"
                 raise BackendError(message, hint="Run `preflight doctor`.") from error
 
     def close(self) -> None:
