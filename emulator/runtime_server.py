@@ -109,6 +109,10 @@ class RuntimeServer:
         self.api.hang_up()
         await asyncio.sleep(0)  # the waiting /next ends, so that nothing is left to wait for
         await self._protocol.shutdown(timeout=_HANG_UP_S)
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
 
 def _handler(api: RuntimeApi) -> Callable[[BaseRequest], Awaitable[web.Response]]:

@@ -5,6 +5,8 @@ Things that another live process holds are not ours to judge: a second run besid
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
 import re
 import tempfile
@@ -27,10 +29,17 @@ MARK = "AWS_LAMBDA_RUNTIME_API"
 
 @pytest.fixture(scope="session", autouse=True)
 def no_leaks() -> Iterator[None]:
-    """The whole run leaves no container, volume, network, loop device, folder, control group or process behind."""
+    """The whole run leaves no container, volume, network, loop device, folder, control group, process or task."""
     before = traces()
     yield
     assert left_since(before) == set()
+    assert unfinished_tasks() == []
+
+
+def unfinished_tasks() -> list[str]:
+    """Coroutines that an event loop left behind: asyncio would complain of each when it is collected."""
+    tasks = [found for found in gc.get_objects() if issubclass(type(found), asyncio.Task)]
+    return [repr(task) for task in tasks if not task.done()]
 
 
 def left_since(before: set[str], look: Callable[[], set[str]] | None = None) -> set[str]:
