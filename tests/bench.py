@@ -15,7 +15,7 @@ from tests.fakes import FakeBackend, FakeSandbox, FakeServer, Runtime
 from tests.hand_loop import FakeClock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import pytest
 
@@ -43,6 +43,7 @@ class Bench:
         timeout_s: int = 3,
         figures: Figures | None = None,
         peer: str | None = None,
+        on_log: Callable[[str], None] | None = None,
     ) -> tuple[Environment, FakeSandbox]:
         """Make one whose runtime lives these lives."""
         config = FunctionConfig(
@@ -56,7 +57,7 @@ class Bench:
         )
         fakes = FakeBackend(*lives, clock=self.clock, figures=figures, peer=peer)
         backend: Backend = fakes
-        made = Environment(config, backend, {"TZ": ":UTC"})
+        made = Environment(config, backend, {"TZ": ":UTC"}, on_log)
         self.opened.append(made)
         return made, fakes.sandboxes[0]
 

@@ -193,7 +193,7 @@ def test_full_disk(backend: str, before: set[str]) -> None:
     """No room for temporary files is told as that, with a hint, and not as a traceback."""
     if sys.platform != "linux" or os.geteuid() != 0:
         pytest.skip("only root can have a mount namespace of its own, with full disks in it")
-    if any(COMMAND.is_relative_to(folder) for folder in ("/tmp", "/var/tmp", "/mnt")):  # noqa: S108 - nothing is written
+    if any(COMMAND.is_relative_to(folder) for folder in ("/tmp", "/var/tmp", "/mnt")):
         pytest.skip("this checkout lies on a disk that is to be full")
     command = [str(COMMAND), "invoke", "Echo", "-t", str(TEMPLATE), "--backend", backend]
     ran = subprocess.run(

@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -317,6 +317,22 @@ def test_ctrl_c_while_serving() -> None:
         finally:
             signal.signal(signal.SIGINT, before)
         server.close()
+        assert isinstance(client.outcome(), OSError | http.client.HTTPException)
+
+
+def test_ctrl_c_within_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """asyncio raises that one twice; closing still closes the connection, and the interrupt goes on."""
+    with talking() as (server, client):
+
+        async def interrupted(_: object) -> NoReturn:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(server.api, "handle", interrupted)
+        client.ask("GET", NEXT)
+        with pytest.raises(KeyboardInterrupt):
+            server.wait(time.perf_counter() + PATIENCE_S)
+        with pytest.raises(KeyboardInterrupt):
+            server.close()
         assert isinstance(client.outcome(), OSError | http.client.HTTPException)
 
 

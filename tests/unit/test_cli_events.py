@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emulator.cli import read_event
-from emulator.errors import ConfigurationError
+from emulator.errors import ConfigurationError, QuotaError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -126,6 +126,52 @@ def test_what_is_not_utf_8_is_shown_by_byte(file: Path, content: bytes, place: s
 def test_what_python_reads_and_lambda_does_not(file: Path, content: bytes) -> None:
     """Python's reader is more generous than Lambda's, or gives up in other ways; either is a plain refusal."""
     refused(file, content)
+
+
+@pytest.mark.parametrize(("size", "fine"), [(6_291_455, True), (6_291_456, True), (6_291_457, False)])
+def test_the_request_quota(file: Path, size: int, fine: bool) -> None:  # noqa: FBT001 - a column of the table
+    """6 MB are read; more is refused in AWS's words, whether it is JSON or not."""
+    file.write_bytes(b'"' + b"x" * (size - 2) + b'"')
+    if fine:
+        assert len(read_event(str(file))) == size
+        return
+    with pytest.raises(QuotaError, match="Request must be smaller than 6291456 bytes"):
+        read_event(str(file))
+
+
+def test_an_event_without_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more of it is read than is needed to know that it is too much."""
+
+    class Endless(io.RawIOBase):
+        """Blanks for ever."""
+
+        def readable(self) -> bool:
+            """Yes."""
+            return True
+
+        def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - any writable buffer
+            """Fill it."""
+            buffer[:] = b" " * len(buffer)
+            return len(buffer)
+
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(Endless())))
+    with pytest.raises(QuotaError, match="6291456"):
+        read_event("-")
+
+
+def test_standard_input_that_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `<&-` leaves it."""
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(ConfigurationError, match="standard input is closed"):
+        read_event("-")
+
+
+@pytest.mark.parametrize("source", ['{"a": 1}', "  [1]"])
+def test_json_instead_of_a_file(source: str) -> None:
+    """The hint shows the way to hand it over."""
+    with pytest.raises(ConfigurationError) as caught:
+        read_event(source)
+    assert "-e -" in (caught.value.hint or "")
 
 
 def test_a_file_that_is_not_there(file: Path) -> None:

@@ -149,6 +149,33 @@ def test_note_on_a_sandbox_to_keep(monkeypatch: pytest.MonkeyPatch, value: str, 
     assert list(console.notes(CONFIG, FakeBackend(name="docker"))) == []
 
 
+@pytest.mark.usefixtures("machine")
+def test_note_on_tmp(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Said where a process writes to the machine's own /tmp, and only there."""
+    assert list(console.notes(CONFIG, FakeBackend(name="process"))) == []
+    monkeypatch.setattr(FakeBackend, "capabilities", capabilities(tmp="none"))
+    assert "/tmp" in next(iter(console.notes(CONFIG, FakeBackend(name="process"))))
+    assert list(console.notes(CONFIG, FakeBackend(name="docker"))) == []
+
+
+@pytest.mark.parametrize(
+    ("usage", "line"),
+    [
+        (Usage(), "(CPU time not measured)"),
+        (Usage(max_memory_bytes=1), "(CPU time not measured)"),
+        (Usage(cpu_seconds=0.0123456), "(CPU time 12.35 ms)"),
+        (Usage(cpu_seconds=0.0, throttled_seconds=0.0), "(CPU time 0.00 ms, throttled 0.00 ms)"),
+        (
+            Usage(cpu_seconds=0.0021, throttled_seconds=0.5, init_cpu_seconds=0.03),
+            "(CPU time 2.10 ms, throttled 500.00 ms, init's CPU time 30.00 ms)",
+        ),
+    ],
+)
+def test_line_on_cpu_time(usage: Usage, line: str) -> None:
+    """What was measured and nothing else, in the REPORT line's way of writing."""
+    assert console.cpu_line(usage) == line
+
+
 def test_object_of_a_success() -> None:
     """Every key of the contract and the figures in its units: ms, and MB of 1,024 KB."""
     usage = Usage(

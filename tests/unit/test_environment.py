@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from emulator.config import FunctionConfig
 from emulator.environment import Environment, Order
@@ -252,6 +254,55 @@ def test_output_comes_in_pieces(bench: Bench, pieces: list[bytes], shown: str) -
 
     environment, _ = bench.environment(runtime)
     assert invoke(environment).log.startswith(f"{START}{shown}{END}REPORT")
+
+
+def test_the_log_is_told_as_it_comes(bench: Bench) -> None:
+    """Line by line while the handler still works, and at the end it is the log of the result."""
+    said: list[str] = []
+
+    async def runtime(runtime: FakeRuntime) -> None:
+        runtime.sandbox.say(b"loading\n")
+        assert said == ["loading\n"]
+        await runtime.next()
+        runtime.sandbox.say(b"caf\xc3")
+        assert said[1:] == [START]
+        runtime.sandbox.say(b"\xa9\r\nhalf a ")
+        assert said[2:] == ["café\r\n"]
+        runtime.sandbox.say(b"line")
+        await runtime.respond(b"1")
+        await runtime.next()
+
+    environment, _ = bench.environment(runtime, on_log=said.append)
+    log = invoke(environment).log
+    assert "".join(said) == log
+    assert "half a line\nEND" in log
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    pieces=st.lists(
+        st.binary(max_size=4)
+        | st.sampled_from([b"\n", "é".encode(), b"[ERROR] E\rTraceback (most recent call last):\r\xc2\xa0 x\n"]),
+        max_size=6,
+    )
+)
+def test_what_is_told_is_the_log(bench: Bench, pieces: list[bytes]) -> None:
+    """However it was cut, and over several invocations."""
+    said: list[str] = []
+
+    async def runtime(runtime: FakeRuntime) -> None:
+        while True:
+            for piece in pieces:
+                runtime.sandbox.say(piece)
+            await runtime.next()
+            for piece in pieces:
+                runtime.log(piece)
+            await runtime.respond(b"1")
+
+    environment, _ = bench.environment(runtime, on_log=said.append)
+    logs = [invoke(environment).log for _ in range(2)]
+    environment.close()
+    assert "".join(said).startswith("".join(logs))
 
 
 def test_error_records_are_shown_as_lines(bench: Bench) -> None:

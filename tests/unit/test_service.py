@@ -363,6 +363,15 @@ def test_what_comes_with_an_event(fleet: Callable[..., Fleet]) -> None:
     assert "Client-Context" not in service.invoke("F", b"{}").payload
 
 
+def test_the_log_is_told_as_it_comes(monkeypatch: pytest.MonkeyPatch, config: FunctionConfig) -> None:
+    """Of every environment, to whoever asked for it."""
+    monkeypatch.setattr(runtime_server, "RuntimeServer", FakeServer)
+    said: list[str] = []
+    with LambdaService({"F": config}, FakeBackend(echo), on_log=said.append) as service:
+        logs = [service.invoke("F", b"{}", fresh=True).log for _ in range(2)]
+    assert "".join(said) == "".join(logs)
+
+
 def test_each_environment_has_a_log_stream_of_its_own(fleet: Callable[..., Fleet]) -> None:
     """As on Lambda, and the function's name and size are in its environment."""
     opened = fleet(who)
