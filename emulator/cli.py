@@ -10,6 +10,7 @@ import shlex
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, BinaryIO, NoReturn, TypedDict, Unpack
@@ -282,7 +283,8 @@ def _service(config: FunctionConfig, options: InvokeOptions, progress: console.P
 
 
 def _print_log(lines: str) -> None:
-    click.echo(lines, err=True, nl=False)
+    with suppress(OSError, ValueError):  # standard error is closed: nobody wants the log, and the function goes on
+        click.echo(lines, err=True, nl=False)
 
 
 def _print(text: str) -> None:

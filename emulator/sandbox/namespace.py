@@ -21,7 +21,7 @@ def listen_inside(pid: int, host: str, port: int, *, backlog: int = 16) -> socke
     def enter() -> None:
         try:
             result.set_result(_enter_and_listen(pid, host, port, backlog))
-        except OSError as error:
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
             result.set_exception(error)
 
     thread = threading.Thread(target=enter, name=f"netns-{pid}")

@@ -334,6 +334,21 @@ def test_a_foreign_address_cannot_act_for_the_runtime(bench: Bench) -> None:
     assert statuses == [403]
 
 
+def test_a_runtime_that_comes_back_late(bench: Bench) -> None:
+    """It has nothing to be reset for."""
+
+    async def slow(runtime: FakeRuntime) -> None:
+        while True:
+            event = await runtime.next()
+            await runtime.respond(event.body)
+            runtime.take(11.0)
+
+    environment, sandbox = bench.environment(slow)
+    assert invoke(environment).ok
+    assert invoke(environment).timings.duration_ms == 0.0
+    assert "reset" not in sandbox.calls
+
+
 def test_warm(bench: Bench) -> None:
     """Only what has been initialised and has not failed since."""
     environment, _ = bench.environment(echo)

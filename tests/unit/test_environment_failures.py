@@ -177,6 +177,20 @@ def test_init_error(bench: Bench) -> None:
     assert not result.cold
 
 
+def test_init_error_of_a_runtime_that_stays(bench: Bench) -> None:
+    """What it had written comes before the line that says how it ended, though no end of a process brings it along."""
+
+    async def stays(runtime: FakeRuntime) -> None:
+        runtime.log(b"why\n")
+        await runtime.fail_init(b"{}")
+
+    environment, sandbox = bench.environment(stays)
+    log = invoke(environment).log
+    assert log.startswith("why\nINIT_REPORT Init Duration: 0.00 ms\tPhase: init\t")
+    assert "why\nINIT_REPORT Init Duration: 0.00 ms\tPhase: invoke\t" in log
+    assert sandbox.calls[-1] == "kill"
+
+
 def test_init_error_a_second_time(bench: Bench) -> None:
     """Every later invocation runs init once, inside itself."""
     environment, sandbox = bench.environment(cannot_import)
@@ -342,21 +356,6 @@ def test_a_runtime_that_does_not_come_back(bench: Bench) -> None:
     assert bench.clock.now == before + 10
     assert (result.payload, result.cold) == ("second", False)
     assert "reset" in sandbox.calls
-
-
-def test_a_runtime_that_comes_back_late(bench: Bench) -> None:
-    """It has nothing to be reset for."""
-
-    async def slow(runtime: FakeRuntime) -> None:
-        while True:
-            event = await runtime.next()
-            await runtime.respond(event.body)
-            runtime.take(11.0)
-
-    environment, sandbox = bench.environment(slow)
-    assert invoke(environment).ok
-    assert invoke(environment).timings.duration_ms == 0.0
-    assert "reset" not in sandbox.calls
 
 
 def test_an_exit_right_after_the_answer(bench: Bench) -> None:
