@@ -75,7 +75,6 @@ class Environment:
         self._config = config
         self._sandbox = backend.prepare(_spec(config, variables))
         self._log = _Log(on_log)
-        self._init_failed = False
         self._begin_life()
 
     @property
@@ -91,7 +90,7 @@ class Environment:
     def invoke(self, order: Order) -> InvocationResult:
         """One invocation from START to REPORT, with the Init phase before it where this is the first."""
         self._settle()
-        init = self._first_init(order.request_id) if self._api.state is State.READY and not self._init_failed else None
+        init = self._first_init(order.request_id) if self._api.state is State.READY else None
         if self._api.state is State.FAILED:
             self._reset()
         before = self._sandbox.figures(memory=False)
@@ -154,7 +153,6 @@ class Environment:
         init_ms = (outcome.at - begin) * _MS
         if outcome.status == "success":
             return init_ms, self._sandbox.figures()
-        self._init_failed = True
         self._log_failed_init(init_ms, "init", outcome)
         return None
 
@@ -162,10 +160,8 @@ class Environment:
         """Init again, inside the invocation and its timeout; None where it went well."""
         outcome = self._init(deadline, request_id)
         if outcome.status == "success":
-            self._init_failed = False
             self._sandbox.figures()  # so that the memory of init is known should the runtime die
             return None
-        self._init_failed = True
         self._log_failed_init((outcome.at - begin) * _MS, "invoke", outcome)
         if outcome.status == "timeout":
             error = timed_out(request_id, self._config.timeout_s)
