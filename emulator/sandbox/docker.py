@@ -6,28 +6,27 @@ not enter (not root, an engine elsewhere), an internal bridge carries the Runtim
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
-
-import docker.errors
 
 from emulator.errors import BackendError
 from emulator.limits import CPU_PERIOD_US, MIB
 from emulator.sandbox import docker_container, docker_engine, image, namespace, storage
 from emulator.sandbox.base import Capabilities, Exit, Figures, SandboxSpec
 from emulator.sandbox.cgroup import ControlGroup
-from emulator.sandbox.docker_disks import DiskKeeper
-from emulator.sandbox.docker_figures import engine_figures
-from emulator.sandbox.docker_network import Bridge, check_network
+from emulator.sandbox.docker_calls import EngineRefused
 from emulator.sandbox.docker_stdio import Attached, Pipes
 
 if TYPE_CHECKING:
+    from emulator.sandbox.docker_disks import DiskKeeper
     from emulator.sandbox.docker_engine import Engine
+    from emulator.sandbox.docker_network import Bridge
 
 RUNTIME_API_HOST: Final = "127.0.0.1"
 RUNTIME_API_PORT: Final = 9001
@@ -52,6 +51,8 @@ class DockerBackend:
         self.engine = engine
         self.network = network
         if network is not None:
+            from emulator.sandbox.docker_network import check_network  # noqa: PLC0415 - see docker_calls
+
             check_network(engine, network)
         self.keep = keep
         self.transport: Transport = transport or ("namespace" if engine.local and _is_root() else "bridge")
@@ -64,7 +65,7 @@ class DockerBackend:
         self._images: dict[tuple[str, str], image.BaseImage] = {}
         self._bridge: Bridge | None = None
         self._next_cpu = 0
-        self._sweeper = threading.Thread(target=docker_container.sweep, args=(engine.client.api,), name="sweep")
+        self._sweeper = threading.Thread(target=docker_container.sweep, args=(engine.calls,), name="sweep")
         self._sweeper.start()
 
     @property
@@ -100,7 +101,7 @@ class DockerBackend:
         with self._lock:
             left = list(self._live.values())
         with ExitStack() as stack:  # each is closed, whatever becomes of the others
-            stack.callback(self.engine.client.close)
+            stack.callback(self.engine.close)
             if self._bridge is not None:
                 stack.callback(self._bridge.close)
             if self._keeper is not None:
@@ -118,7 +119,8 @@ class DockerBackend:
     def images(self) -> list[str]:
         """The base images that lie ready on the engine."""
         with docker_engine.engine_errors("the engine's images could not be listed"):
-            found = self.engine.client.api.images(filters={"label": image.LABEL})
+            query = {"filters": json.dumps({"label": [image.LABEL]})}
+            found = self.engine.calls.call("GET", "/images/json", query=query)
         tags = (tag for entry in found for tag in entry["RepoTags"] or ())
         return sorted(tag for tag in tags if tag.startswith(image.LOCAL_REPOSITORY))
 
@@ -147,6 +149,8 @@ class DockerBackend:
         """The internal network that carries the Runtime API, made at first need."""
         with self._lock:
             if self._bridge is None:
+                from emulator.sandbox.docker_network import Bridge  # noqa: PLC0415 - see docker_calls
+
                 self._bridge = Bridge(self.engine.client, internal=self.network is None)
             return self._bridge
 
@@ -157,8 +161,10 @@ class DockerBackend:
         if storage.may_attach():
             return storage.TmpDisk(size_mb, Path(docker_container.scratch_folder()))
         with self._lock:
+            from emulator.sandbox.docker_disks import DiskKeeper  # noqa: PLC0415 - only where we are not root
+
             try:
-                self._keeper = self._keeper or DiskKeeper(self.engine.client.api, base)
+                self._keeper = self._keeper or DiskKeeper(self.engine, base)
                 return self._keeper.disk(size_mb)
             except BackendError as error:  # told by `capabilities` and by `doctor`
                 self.disks, self._no_keeper = False, error.message
@@ -178,7 +184,7 @@ class DockerBackend:
         wanted = (runtime, architecture)
         with self._lock:
             if wanted not in self._images:
-                self._images[wanted] = image.ensure(self.engine.client, runtime, architecture, self._on_progress)
+                self._images[wanted] = image.ensure(self.engine, runtime, architecture, self._on_progress)
             return self._images[wanted]
 
 
@@ -187,7 +193,7 @@ class DockerSandbox:
 
     def __init__(self, backend: DockerBackend, spec: SandboxSpec, base: image.BaseImage) -> None:
         self._backend = backend
-        self._api = backend.engine.client.api
+        self._calls = backend.engine.calls
         self._spec = spec
         self._base = base
         self._disk: storage.Disk | None = None
@@ -229,22 +235,22 @@ class DockerSandbox:
             self._listener = backend.bridge().listen()
         with docker_engine.engine_errors("the container could not be started"):
             self._container = docker_container.create(
-                self._api,
+                self._calls,
                 self._spec,
                 base=self._base,
                 stdio=stdio,
                 tmp_device=self._disk.device if self._disk else None,
-                network=(backend.network or "none") if inside else backend.bridge().name,
+                network=(backend.network or docker_container.NO_NETWORK) if inside else backend.bridge().name,
                 runtime_api=f"{RUNTIME_API_HOST}:{RUNTIME_API_PORT}" if inside else _address(self.listener),
                 cpuset=cpuset,
                 keep=backend.keep,
             )
             if isinstance(stdio, Attached):
-                stdio.connect(docker_container.attach(self._api, self._container))
+                api = backend.engine.client.api
+                stdio.connect(docker_container.attach(api, self._container))
                 if backend.network is not None:
-                    self._api.connect_container_to_network(self._container, backend.network)
-            self._api.start(self._container)
-            state = self._api.inspect_container(self._container)
+                    api.connect_container_to_network(self._container, backend.network)
+            state = docker_container.start(self._calls, self._container)
         pid = int(state["State"]["Pid"])
         if not inside:
             self._peer = docker_container.address_on(state, backend.bridge().name)
@@ -273,7 +279,8 @@ class DockerSandbox:
             return
         quota = max(1000, round(CPU_PERIOD_US * share)) if on else -1
         with docker_engine.engine_errors("the CPU quota could not be set"):
-            self._api.update_container(self._container or "", cpu_period=CPU_PERIOD_US, cpu_quota=quota)
+            limits = {"CpuPeriod": CPU_PERIOD_US, "CpuQuota": quota}
+            self._calls.call("POST", f"/containers/{self._container}/update", body=limits)
 
     def flush_log(self) -> None:
         """Drain the runtime's output."""
@@ -327,18 +334,20 @@ class DockerSandbox:
             return
         with docker_engine.engine_errors(f"container {container[:12]} could not be removed"):
             if self._backend.keep:
-                docker_container.stop(self._api, container)
+                docker_container.stop(self._calls, container)
                 self._backend.kept(container)
             else:
-                docker_container.remove(self._api, container)
+                docker_container.remove(self._calls, container)
 
     def _counters(self, *, memory: bool = True) -> Figures:
         if self._group is not None:
             return self._group.figures(memory=memory)
         if self._container is None:
             return Figures()
+        from emulator.sandbox.docker_figures import engine_figures  # noqa: PLC0415 - see docker_calls
+
         with docker_engine.engine_errors("the container's figures could not be read"):
-            return engine_figures(self._api, self._container, memory=memory)
+            return engine_figures(self._backend.engine.client.api, self._container, memory=memory)
 
     def _listen_inside(self, pid: int) -> socket.socket:
         try:
@@ -358,13 +367,15 @@ class DockerSandbox:
         if self._container is None:
             return Exit(lost="the container was removed")
         try:
-            state: dict[str, Any] = self._api.inspect_container(self._container)["State"]
-        except docker.errors.NotFound:
+            state: Mapping[str, Any] = docker_container.inspect(self._calls, self._container)["State"]
+        except EngineRefused as error:
+            if error.status != 404:  # noqa: PLR2004 - not found
+                return Exit(lost=f"the Docker engine says: {error.explanation}")
             oom = bool(self._group is not None and self._group.figures().oom_kills)
             return (
                 Exit(signal=9, out_of_memory=True) if oom else Exit(lost="the container was removed by somebody else")
             )
-        except (docker.errors.DockerException, OSError) as error:
+        except OSError as error:
             return Exit(lost=f"the Docker engine went away ({error})")
         if state.get("OOMKilled"):
             return Exit(signal=9, out_of_memory=True)

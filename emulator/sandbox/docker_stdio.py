@@ -25,6 +25,7 @@ from emulator.sandbox.log_pipe import LogPipe
 
 MOUNT: Final = "/run/preflight"
 _CPUS_ONLINE: Final = "/sys/devices/system/cpu/online"
+_HOSTS: Final = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
 _SIGNAL_BASE: Final = 128
 _LAST_SIGNAL: Final = 64
 _MARK: Final = re.compile(rb"\x00preflight-(?:mark|exit (\d+))\n")
@@ -94,7 +95,11 @@ class Pipes:
             path.chmod(mode)
             # Opened for both ways: a pipe without a writer would read as ended for ever.
             self._fds[name] = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        self.mounts = {MOUNT: str(self._folder)}
+        # The engine writes none for a container that it gives no network.
+        hosts = self._folder / "hosts"
+        hosts.write_text(_HOSTS)
+        hosts.chmod(0o644)
+        self.mounts = {MOUNT: str(self._folder), "/etc/hosts": str(hosts)}
         if cpus is not None:
             # A cpuset alone does not do it: `os.cpu_count()` asks this file (glibc 2.35).
             shown = self._folder / "cpus"

@@ -14,12 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import docker
-import docker.errors
-
 from emulator.errors import BackendError, ConfigurationError
 from emulator.sandbox import interpreters, rootfs
-from emulator.sandbox.docker_engine import engine_errors
+from emulator.sandbox.docker_calls import EngineRefused
+from emulator.sandbox.docker_engine import Engine, engine_errors
 from emulator.sandbox.interpreters import Interpreter
 from emulator.sandbox.sdk import sdk_version
 
@@ -46,6 +44,8 @@ _ENVIRONMENT = {
 }
 # A process that was just handed an image must still be able to start from it.
 _KEPT_S = 3600
+_NOT_FOUND = 404
+_CONFLICT = 409
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +59,7 @@ class BaseImage:
     command: tuple[str, ...]
 
 
-def ensure(
-    client: docker.DockerClient, runtime: str, architecture: str, on_progress: Progress | None = None
-) -> BaseImage:
+def ensure(engine: Engine, runtime: str, architecture: str, on_progress: Progress | None = None) -> BaseImage:
     """The image for a runtime: found in a few milliseconds, or made in a few seconds the first time.
 
     `BackendError` where the engine has none of AWS's and this machine cannot make one of its own.
@@ -70,11 +68,11 @@ def ensure(
     if architecture not in _ENGINE_NAMES:
         message = f"Architectures cannot be {architecture!r}"
         raise ConfigurationError(message, hint=f"use one of {', '.join(_ENGINE_NAMES)}")
-    found = _aws_image(client, runtime, architecture)
+    found = _aws_image(engine, runtime, architecture)
     if found is not None:
         return found
     try:
-        return _local_image(client, runtime, architecture, on_progress or _silent)
+        return _local_image(engine, runtime, architecture, on_progress or _silent)
     except BackendError as error:
         tag = f"{AWS_REPOSITORY}:{runtime.removeprefix('python')}"
         pull = f"`docker pull --platform linux/{_ENGINE_NAMES[architecture]} {tag}`"
@@ -86,21 +84,23 @@ def _silent(_: str) -> None:
     """Progress that nobody follows."""
 
 
-def _inspect(client: docker.DockerClient, reference: str) -> Mapping[str, Any] | None:
+def _inspect(engine: Engine, reference: str) -> Mapping[str, Any] | None:
     with engine_errors(f"the engine was asked for {reference}"):
         try:
-            seen: Mapping[str, Any] = client.images.get(reference).attrs
-        except docker.errors.ImageNotFound:
-            return None
+            seen: Mapping[str, Any] = engine.calls.call("GET", f"/images/{reference}/json")
+        except EngineRefused as refused:
+            if refused.status == _NOT_FOUND:
+                return None
+            raise
         return seen
 
 
-def _aws_image(client: docker.DockerClient, runtime: str, architecture: str) -> BaseImage | None:
+def _aws_image(engine: Engine, runtime: str, architecture: str) -> BaseImage | None:
     """AWS's image of the right architecture: a tag without one holds whatever was pulled last."""
     python = runtime.removeprefix("python")
     for tag in (python, f"{python}-{architecture}"):
         reference = f"{AWS_REPOSITORY}:{tag}"
-        seen = _inspect(client, reference)
+        seen = _inspect(engine, reference)
         if seen is not None and seen["Architecture"] == _ENGINE_NAMES[architecture]:
             # Its bootstrap starts the client on $_HANDLER and takes no notice of arguments.
             bootstrap = ("/var/runtime/bootstrap",)
@@ -108,15 +108,15 @@ def _aws_image(client: docker.DockerClient, runtime: str, architecture: str) -> 
     return None
 
 
-def _local_image(client: docker.DockerClient, runtime: str, architecture: str, on_progress: Progress) -> BaseImage:
+def _local_image(engine: Engine, runtime: str, architecture: str, on_progress: Progress) -> BaseImage:
     _refuse_other_machine(architecture)
     interpreter = interpreters.find(runtime)
     key = rootfs.key(interpreter)
     reference = f"{LOCAL_REPOSITORY}:{interpreter.python}-{key[:12]}"
-    seen = _ours(client, reference, key)
+    seen = _ours(engine, reference, key)
     if seen is None:
         with _one_at_a_time():
-            seen = _ours(client, reference, key) or _make(client, interpreter, key, reference, on_progress)
+            seen = _ours(engine, reference, key) or _make(engine, interpreter, key, reference, on_progress)
     command = (f"/var/lang/bin/python{interpreter.python}", "-m", "awslambdaric")
     return BaseImage(id=seen["Id"], origin="local", reference=reference, python=interpreter.python, command=command)
 
@@ -132,8 +132,8 @@ def _refuse_other_machine(architecture: str) -> None:
         raise BackendError(message, hint="use --backend process")
 
 
-def _ours(client: docker.DockerClient, reference: str, key: str) -> Mapping[str, Any] | None:
-    seen = _inspect(client, reference)
+def _ours(engine: Engine, reference: str, key: str) -> Mapping[str, Any] | None:
+    seen = _inspect(engine, reference)
     labels = (seen["Config"].get("Labels") or {}) if seen is not None else {}
     return seen if labels.get(LABEL) == key else None
 
@@ -154,9 +154,9 @@ def _one_at_a_time() -> Iterator[None]:
 
 
 def _make(
-    client: docker.DockerClient, interpreter: Interpreter, key: str, reference: str, on_progress: Progress
+    engine: Engine, interpreter: Interpreter, key: str, reference: str, on_progress: Progress
 ) -> Mapping[str, Any]:
-    _refuse_other_engine(client)
+    _refuse_other_engine(engine)
     version = ".".join(str(part) for part in interpreter.version)
     on_progress(f"making the base image from this machine's Python {version}, once")
     folder = interpreters.runtime_client(interpreter)
@@ -168,7 +168,7 @@ def _make(
             on_progress(f"giving it to the engine: {archive.tell() / 1e6:.0f} MB")
             archive.seek(0)
             with engine_errors(f"the base image {reference} could not be given to the engine"):
-                answer = client.api.import_image_from_data(
+                answer = engine.client.api.import_image_from_data(
                     archive,
                     repository=LOCAL_REPOSITORY,
                     tag=reference.rpartition(":")[2],
@@ -178,16 +178,16 @@ def _make(
         message = f"the base image could not be put together: {error}"
         raise BackendError(message, hint="free some space in the folder for temporary files (TMPDIR)") from error
     _refuse_failure(answer, reference)
-    seen = _ours(client, reference, key)
+    seen = _ours(engine, reference, key)
     if seen is None:
         raise BackendError(f"the engine took {reference} and does not have it", hint="run `preflight doctor`")
-    _remove_superseded(client, lineage, seen["Id"])
+    _remove_superseded(engine, lineage, seen["Id"])
     return seen
 
 
-def _refuse_other_engine(client: docker.DockerClient) -> None:
+def _refuse_other_engine(engine: Engine) -> None:
     with engine_errors("the engine was asked what it is"):
-        told = client.version()
+        told = engine.calls.call("GET", "/version")
     machine = _MACHINE_NAMES.get(platform.machine().lower())
     if told["Os"] != "linux" or _MACHINE_NAMES.get(told["Arch"]) != machine:
         message = f"the engine runs {told['Os']}/{told['Arch']}: this machine's Python does not run there"
@@ -218,15 +218,16 @@ def _refuse_failure(answer: str, reference: str) -> None:
             raise BackendError(f"the engine could not take the base image {reference}: {told['error']}", hint=hint)
 
 
-def _remove_superseded(client: docker.DockerClient, lineage: str, current: str) -> None:
+def _remove_superseded(engine: Engine, lineage: str, current: str) -> None:
     """Remove what this lineage no longer needs, but nothing that is new or that a container still uses."""
     with engine_errors("superseded base images could not be removed"):
-        for image in client.api.images(filters={"label": f"{_LINEAGE}={lineage}"}):
+        query = {"filters": json.dumps({"label": [f"{_LINEAGE}={lineage}"]})}
+        for image in engine.calls.call("GET", "/images/json", query=query):
             if image["Id"] == current or image["Created"] > time.time() - _KEPT_S:
                 continue
             try:
-                client.api.remove_image(image["Id"])
-            except docker.errors.APIError as error:
+                engine.calls.call("DELETE", f"/images/{image['Id']}")
+            except EngineRefused as refused:
                 # 404: another process was first. 409: a container still needs it.
-                if error.status_code not in {404, 409}:
+                if refused.status not in {_NOT_FOUND, _CONFLICT}:
                     raise

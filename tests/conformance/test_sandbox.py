@@ -116,6 +116,8 @@ def test_network(lab: Lab, seen: dict[str, Any]) -> None:
     assert "error" in seen["outside"]
     host, port = seen["environment"]["AWS_LAMBDA_RUNTIME_API"].split(":")
     assert lab.payload("Probe", {"host": host, "port": int(port)})["outside"] == {"value": True}
+    if host == "127.0.0.1":  # by its name too, though there is nobody to ask for names
+        assert lab.payload("Probe", {"host": "localhost", "port": int(port)})["outside"] == {"value": True}
 
 
 def test_network_does_not_reach_this_machine(lab: Lab, seen: dict[str, Any]) -> None:

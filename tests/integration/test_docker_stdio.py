@@ -149,7 +149,7 @@ def test_pipes_are_for_another_user(pipes: Pipes) -> None:
     """Who runs in the container may read go and write the others, and nothing else is there."""
     with os.scandir(pipes.mounts[MOUNT]) as entries:
         modes = {entry.name: entry.stat().st_mode & 0o777 for entry in entries}
-    assert modes == {"go": 0o644, "log": 0o622, "status": 0o622}
+    assert modes == {"go": 0o644, "log": 0o622, "status": 0o622, "hosts": 0o644}
     assert Path(pipes.mounts[MOUNT]).stat().st_mode & 0o777 == 0o755
 
 
