@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from emulator.sandbox.docker_engine import Engine
-    from emulator.sandbox.image import BaseImage
+    from emulator.sandbox.image_find import BaseImage
 
 FUNCTION: Final = "Echo"
 HANDLER: Final = "well.echo"

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from docker import DockerClient
 
-    from emulator.sandbox.image import BaseImage
+    from emulator.sandbox.image_find import BaseImage
 
 _REPOSITORY: Final = "lambda-preflight/bench-"
 RIE_COMMAND: Final = ("/var/rapid/aws-lambda-rie", "--log-level", "error")  # as SAM starts it

@@ -9,7 +9,6 @@ import os
 import shlex
 import signal
 import sys
-import traceback
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, NoReturn, TypedDict, Unpack
 
 import click
 
-from emulator import __version__, console, template
+from emulator import __version__, console, settled
 from emulator.errors import BackendError, ConfigurationError, Interrupted, PreflightError, QuotaError
 from emulator.limits import check, quota
 from emulator.sandbox import CHOICES, Choice, open_backend
@@ -35,8 +34,6 @@ def main() -> NoReturn:
     """Run the command line and end the process with its exit status."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
-    # Start-up is imports, which make no garbage: collecting it in between took a tenth of their time.
-    gc.disable()
     status = _run()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -66,6 +63,8 @@ def _run() -> int:
 def _unforeseen(error: Exception) -> int:
     if isinstance(error, OSError) and (error.errno == errno.ENOSPC or _NO_FOLDER in str(error)):
         return _tell(BackendError("the disk is full", hint="Free some disk space; `df` shows where."))
+    import traceback  # noqa: PLC0415 - for this alone
+
     traceback.print_exception(error)
     what = f"{type(error).__name__}: {error}"
     return _tell(PreflightError(f"this is a fault of ours: {what}", hint="Please report it, with the lines above."))
@@ -208,6 +207,7 @@ def invoke(**options: Unpack[InvokeOptions]) -> int:
 def doctor(template_path: Path | None, backend: Choice, as_json: bool) -> int:  # noqa: FBT001 - click hands flags over by name
     """Say what this machine can enforce and what it cannot, and how to mend it."""
     from emulator import doctor as examination  # noqa: PLC0415 - needed by this command alone
+    from emulator import template  # noqa: PLC0415 - see above
 
     functions = template.load(template_path).all() if template_path is not None else ()
     findings = examination.examine(backend, functions)
@@ -259,12 +259,9 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _function(options: InvokeOptions) -> FunctionConfig:
-    path = options["template_path"] or template.default_path(Path.cwd())
-    loaded = template.load(path, parameters=options["parameters"])
-    name, variables = options["name"], options["variables"]
-    environment = template.load_environment_file(variables, loaded.aliases, name) if variables else {}
-    config = loaded.find(name, environment=environment)
-    return template.with_overrides(config, memory_mb=options["memory_mb"], timeout_s=options["timeout_s"])
+    path = options["template_path"] or settled.default_path(Path.cwd())
+    config = settled.function(path, options["name"], parameters=options["parameters"], variables=options["variables"])
+    return config.overridden(memory_mb=options["memory_mb"], timeout_s=options["timeout_s"])
 
 
 def _service(config: FunctionConfig, options: InvokeOptions, progress: console.Progress) -> LambdaService:
@@ -275,7 +272,7 @@ def _service(config: FunctionConfig, options: InvokeOptions, progress: console.P
     backend = open_backend(
         options["backend"],
         network=options["network"],
-        keep=bool(os.environ.get("PREFLIGHT_KEEP_SANDBOX")),
+        ending="keep" if os.environ.get("PREFLIGHT_KEEP_SANDBOX") else "leave",
         on_progress=progress.say,
         on_fallback=lambda why: click.echo(f"note: {why}; using the process backend", err=True),
     )

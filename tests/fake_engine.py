@@ -49,6 +49,12 @@ class FakeCalls:
                 return answer(match, call)
         raise EngineRefused(404, f"no such thing: {path}")
 
+    def begin(
+        self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: object = None
+    ) -> FakePending:
+        """Answer when asked for the result."""
+        return FakePending(lambda: self.call(method, path, query=query, body=body))
+
     def close(self) -> None:
         """Counted."""
         self.closed += 1
@@ -56,3 +62,18 @@ class FakeCalls:
     def bodies(self, method: str, path: str) -> list[Any]:
         """What was sent there."""
         return [call.body for call in self.made if (call.method, call.path) == (method, path)]
+
+
+class FakePending:
+    """A call that is made when its result is asked for, or when nobody is going to ask."""
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self._call = call
+
+    def result(self) -> Any:  # noqa: ANN401 - JSON
+        """Make it."""
+        return self._call()
+
+    def close(self) -> None:
+        """Make it, and forget what came of it."""
+        self._call()

@@ -8,9 +8,10 @@ everything that is more than question and answer (images, networks, streams), go
 from __future__ import annotations
 
 import json
+import select
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import quote, urlencode
 
@@ -34,8 +35,21 @@ class EngineRefused(Exception):
         self.explanation = explanation
 
 
+class Pending(Protocol):
+    """A call on its way."""
+
+    def result(self) -> Any:  # noqa: ANN401 - JSON of any shape
+        """Wait for the answer; as `Calls.call` returns or raises it."""
+
+    def close(self) -> None:
+        """Nobody waits for the answer any more; the engine carries the call out all the same."""
+
+
 class Calls(Protocol):
     """One engine's API; from any thread."""
+
+    def begin(self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: object = None) -> Pending:
+        """Make a call and do something else while the engine works; OSError where nobody takes it."""
 
     def call(self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: object = None) -> Any:  # noqa: ANN401 - JSON of any shape
         """The answer's JSON, None where it has none; EngineRefused for an error, OSError where nobody answers."""
@@ -56,7 +70,7 @@ class SocketCalls:
 
     def negotiate(self) -> str:
         """Ask for the engine's API version and keep to it; OSError where nobody answers."""
-        headers = self._exchange("GET", "/_ping", None).headers
+        headers = self.begin("GET", "/_ping").response().headers
         version = headers.get("api-version", "")
         if not version:
             raise OSError("it does not say its API version")
@@ -65,13 +79,20 @@ class SocketCalls:
 
     def call(self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: object = None) -> Any:  # noqa: ANN401 - see Calls
         """As the protocol says."""
+        return self.begin(method, path, query=query, body=body).result()
+
+    def begin(
+        self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: object = None
+    ) -> _OnSocket:
+        """As the protocol says."""
         target = f"{self._prefix}{quote(path)}" + (f"?{urlencode(query)}" if query else "")
-        response = self._exchange(method, target, body)
-        told = _json(response.body)
-        if response.status >= _REFUSED:
-            words = told.get("message") if isinstance(told, dict) else None
-            raise EngineRefused(response.status, str(words or response.body.decode("utf-8", "replace")))
-        return told
+        connection = self._take()
+        try:
+            connection.send(method, target, body)
+        except BaseException:
+            connection.close()
+            raise
+        return _OnSocket(connection, self._give_back)
 
     def close(self) -> None:
         """Close what is idle; what is in use is closed when its call ends."""
@@ -81,22 +102,61 @@ class SocketCalls:
         for connection in idle:
             connection.close()
 
-    def _exchange(self, method: str, target: str, body: object) -> HttpResponse:
+    def _take(self) -> _Connection:
+        while True:
+            with self._lock:
+                connection = self._idle.pop() if self._idle else None
+            if connection is None:
+                return _Connection(self._path)
+            if connection.is_open():
+                return connection
+            connection.close()
+
+    def _give_back(self, connection: _Connection) -> None:
         with self._lock:
-            connection = self._idle.pop() if self._idle else None
-        connection = connection or _Connection(self._path)
+            if not self._closed:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+
+class _OnSocket:
+    """A call whose answer will come on one connection."""
+
+    def __init__(self, connection: _Connection, give_back: Callable[[_Connection], None]) -> None:
+        self._connection: _Connection | None = connection
+        self._give_back = give_back
+
+    def result(self) -> Any:  # noqa: ANN401 - see Calls
+        """As the protocol says; once."""
+        response = self.response()
+        told = _json(response.body)
+        if response.status >= _REFUSED:
+            words = told.get("message") if isinstance(told, dict) else None
+            raise EngineRefused(response.status, str(words or response.body.decode("utf-8", "replace")))
+        return told
+
+    def response(self) -> HttpResponse:
+        """The whole answer."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            raise RuntimeError("one answer for one call")
         kept = False
         try:
-            response = connection.exchange(method, target, body)
+            response = connection.receive()
             kept = response.keep_alive
         finally:
-            with self._lock:
-                kept = kept and not self._closed
-                if kept:
-                    self._idle.append(connection)
             if not kept:
                 connection.close()
+        if kept:
+            self._give_back(connection)
         return response
+
+    def close(self) -> None:
+        """As the protocol says."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
 
 class PackageCalls:
@@ -117,8 +177,26 @@ class PackageCalls:
             raise EngineRefused(response.status_code, str(words or response.text))
         return told
 
+    def begin(self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: object = None) -> Pending:
+        """As the protocol says, but the wait is here: the package knows no other way."""
+        return _Answered(self.call(method, path, query=query, body=body))
+
     def close(self) -> None:
         """The client is closed by its owner."""
+
+
+class _Answered:
+    """A call that was answered before anybody asked."""
+
+    def __init__(self, answer: object) -> None:
+        self._answer = answer
+
+    def result(self) -> Any:  # noqa: ANN401 - see Calls
+        """The answer."""
+        return self._answer
+
+    def close(self) -> None:
+        """Nothing to do."""
 
 
 class _Connection:
@@ -132,13 +210,19 @@ class _Connection:
             self._socket.close()
             raise
 
-    def exchange(self, method: str, target: str, body: object) -> HttpResponse:
+    def is_open(self) -> bool:
+        """Whether the engine has not hung up since the last answer: it may have been started anew."""
+        return not select.select([self._socket], [], [], 0)[0]
+
+    def send(self, method: str, target: str, body: object) -> None:
         headers = {"Host": "docker"}
         sent = b""
         if body is not None:
             headers["Content-Type"] = "application/json"
             sent = json.dumps(body).encode()
         self._socket.sendall(encode_request(method, target, headers, sent))
+
+    def receive(self) -> HttpResponse:
         while (response := self._reader.next()) is None:
             data = self._socket.recv(_CHUNK)
             if not data:

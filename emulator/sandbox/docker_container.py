@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from emulator.errors import BackendError, ConfigurationError
 from emulator.limits import MIB, OPEN_FILES, PROCESSES, SANDBOX_GID, SANDBOX_UID
-from emulator.sandbox.docker_calls import Calls, EngineRefused
+from emulator.sandbox import seccomp
+from emulator.sandbox.docker_calls import Calls, EngineRefused, Pending
 from emulator.sandbox.owner import abandoned, name_prefix, orphaned, owner
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     from emulator.sandbox.base import SandboxSpec
     from emulator.sandbox.docker_stdio import Stdio
-    from emulator.sandbox.image import BaseImage
+    from emulator.sandbox.image_find import BaseImage
 
 LABEL: Final = "dev.lambda-preflight"
 OWNER_LABEL: Final = f"{LABEL}.owner"
@@ -42,7 +41,11 @@ def visible_cpus(memory_mb: int) -> int:
 
 def scratch_folder() -> str:
     """Where a disk's file may lie for the moment before it is unlinked: not in memory, if we can help it."""
-    return "/var/tmp" if os.access("/var/tmp", os.W_OK) else tempfile.gettempdir()  # noqa: S108 - a unique name is made
+    if os.access("/var/tmp", os.W_OK):  # noqa: S108 - a unique name is made
+        return "/var/tmp"  # noqa: S108 - see above
+    import tempfile  # noqa: PLC0415 - see docker_stdio.new_folder
+
+    return tempfile.gettempdir()
 
 
 def create(  # noqa: PLR0913 - one keyword each for what differs between two containers
@@ -85,17 +88,16 @@ def create(  # noqa: PLR0913 - one keyword each for what differs between two con
             "NetworkMode": network,
             "PidsLimit": PROCESSES,
             "ReadonlyRootfs": True,
-            "SecurityOpt": ["no-new-privileges"],
+            "SecurityOpt": ["no-new-privileges", f"seccomp={seccomp.profile()}"],
             "Ulimits": [{"Name": "nofile", "Soft": OPEN_FILES, "Hard": OPEN_FILES}],
         },
     }
     return str(calls.call("POST", "/containers/create", body=config)["Id"])
 
 
-def start(calls: Calls, container: str) -> Mapping[str, Any]:
-    """Start it; what the engine tells of it then, its first process's id above all."""
-    calls.call("POST", f"/containers/{container}/start")
-    return inspect(calls, container)
+def start(calls: Calls, container: str) -> Pending:
+    """Have it started, which takes the engine as long as it takes us to import what serves it."""
+    return calls.begin("POST", f"/containers/{container}/start")
 
 
 def inspect(calls: Calls, container: str) -> Mapping[str, Any]:
@@ -136,10 +138,14 @@ def attach(api: APIClient, container: str) -> socket.socket:
     return own
 
 
-def remove(calls: Calls, container: str) -> None:
-    """Kill and remove; a container that is gone already, or going, is fine."""
+def remove(calls: Calls, container: str, *, wait: bool = True) -> None:
+    """Kill and remove; a container that is gone already, or going, is fine. Without `wait` the engine is only told."""
     try:
-        calls.call("DELETE", f"/containers/{container}", query={"force": "1", "v": "1"})
+        removal = calls.begin("DELETE", f"/containers/{container}", query={"force": "1", "v": "1"})
+        if wait:
+            removal.result()
+        else:
+            removal.close()
     except EngineRefused as error:
         if error.status not in _GONE:
             raise
@@ -172,6 +178,9 @@ def sweep(calls: Calls) -> None:
         for found in calls.call("GET", "/networks", query={"filters": labelled}):
             if orphaned((found.get("Labels") or {}).get(OWNER_LABEL, "")):
                 calls.call("DELETE", f"/networks/{found['Id']}")
+    import shutil  # noqa: PLC0415 - see docker_stdio.new_folder
+    import tempfile  # noqa: PLC0415 - see docker_stdio.new_folder
+
     with suppress(OSError):
         for folder in Path(tempfile.gettempdir()).glob("lambda-preflight-docker-*"):
             if abandoned(folder.name):

@@ -17,7 +17,7 @@ from emulator.sandbox.docker_engine import Engine, engine_errors
 from emulator.sandbox.owner import owner
 
 if TYPE_CHECKING:
-    from emulator.sandbox.image import BaseImage
+    from emulator.sandbox.image_find import BaseImage
 
 _FOLDER: Final = "/run/preflight-disks"
 _ANSWER_TIMEOUT_S: Final = 20

@@ -71,6 +71,15 @@ def test_user(lab: Lab, seen: dict[str, Any]) -> None:
     assert seen["status"] == {"NoNewPrivs": "1", "CapBnd": NO_RIGHTS, "CapEff": NO_RIGHTS}
 
 
+def test_system_calls(lab: Lab) -> None:
+    """No namespaces, mounts, tracing or way to the host of a virtual machine; children can be started as ever."""
+    lab.needs("user")
+    calls = lab.payload("Probe", {"what": ["calls"]})["calls"]
+    assert calls.pop("child") == 7
+    assert calls.pop("vsock")["errno"] == errno.EPERM
+    assert set(calls.values()) == {errno.EPERM}
+
+
 def test_only_tmp_can_be_written(lab: Lab, seen: dict[str, Any]) -> None:
     """Root, code and layers are read-only."""
     lab.needs("read_only_root")

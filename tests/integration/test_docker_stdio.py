@@ -108,10 +108,10 @@ def until_there_is_a_child(pid: int) -> psutil.Process:
     raise AssertionError("no child")
 
 
-def test_what_was_written_is_there_after_a_flush(pipes: Pipes, tmp_path: Path) -> None:
+def test_what_was_written_is_there_after_a_flush(pipes: Pipes) -> None:
     """An answer that was given by another way cannot overtake the log."""
     ear = Ear()
-    answers = tmp_path / next(tmp_path.iterdir()).name / "answers"
+    answers = Path(pipes.mounts[MOUNT]) / "answers"
     os.mkfifo(answers)
     with container(pipes, f"for n in 1 2 3; do head -c 5000 /dev/zero; echo $n >{answers}; done") as process:
         pipes.go(ear.pieces.append, ear.ends.put)

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from emulator.sandbox import docker_engine, image, interpreters, rootfs
-from emulator.sandbox.image import BaseImage
+from emulator.sandbox import docker_engine, image, image_make, interpreters, rootfs
+from emulator.sandbox.image_find import BaseImage
 from emulator.sandbox.sdk import sdk_version
 
 if TYPE_CHECKING:
@@ -57,9 +58,10 @@ def made(engine: Engine, client: docker.DockerClient) -> Iterator[Made]:
     own = os.urandom(6).hex()
     results: dict[int, BaseImage] = {}
     said: list[str] = []
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as empty:
+        patch.setenv("XDG_CACHE_HOME", empty)  # what was remembered here is of the usual recipe
         patch.setattr(rootfs, "_RECIPE", own)
-        patch.setattr(image, "_lineage", lambda interpreter: own)
+        patch.setattr(image_make, "_lineage", lambda interpreter: own)
         patch.setattr(image, "AWS_REPOSITORY", f"lambda-preflight/no-such-{own}")
 
         def ask(number: int) -> None:

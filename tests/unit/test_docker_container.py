@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from emulator.errors import BackendError, ConfigurationError
-from emulator.sandbox import docker_container
+from emulator.sandbox import docker_container, seccomp
 from emulator.sandbox.base import Exit, SandboxSpec
 from emulator.sandbox.docker_calls import EngineRefused
 from emulator.sandbox.docker_container import LABEL, OWNER_LABEL, visible_cpus
-from emulator.sandbox.image import BaseImage
+from emulator.sandbox.image_find import BaseImage
 from emulator.sandbox.owner import owner
 from tests.fake_engine import FakeCalls
 
@@ -134,7 +134,7 @@ def test_limits(client: Client, tmp_path: Path) -> None:
     assert host["Memory"] == host["MemorySwap"] == 512 * MIB
     assert host["ReadonlyRootfs"] is True
     assert host["CapDrop"] == ["ALL"]
-    assert host["SecurityOpt"] == ["no-new-privileges"]
+    assert host["SecurityOpt"] == ["no-new-privileges", f"seccomp={seccomp.profile()}"]
     assert host["NetworkMode"] == "none"
     assert client.created["NetworkDisabled"] is True
     assert host["IpcMode"] == "none"

@@ -18,7 +18,8 @@ from emulator.errors import BackendError, ConfigurationError
 from emulator.sandbox import image, interpreters, rootfs
 from emulator.sandbox.docker_calls import EngineRefused
 from emulator.sandbox.docker_engine import Engine
-from emulator.sandbox.image import AWS_REPOSITORY, LABEL, BaseImage
+from emulator.sandbox.image import AWS_REPOSITORY
+from emulator.sandbox.image_find import LABEL, BaseImage
 from emulator.sandbox.interpreters import Interpreter
 from emulator.sandbox.rootfs import Member
 from tests.fake_engine import FakeCalls
