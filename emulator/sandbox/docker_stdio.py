@@ -130,6 +130,7 @@ class Pipes:
     def go(self, on_log: Callable[[bytes], None], on_exit: Callable[[Exit | None], None]) -> None:
         """One line down the pipe, with no engine between."""
         self._log = LogPipe(self._fds["log"], on_log)
+        self._log.start()
         self._watcher = threading.Thread(target=self._watch, args=(on_exit,), name="container-exit", daemon=True)
         self._watcher.start()
         os.write(self._fds["go"], b"go\n")
@@ -145,7 +146,7 @@ class Pipes:
             return
         self._closed = True
         os.write(self._wake_write, b"x")
-        if self._watcher is not None and self._watcher is not threading.current_thread():
+        if self._watcher is not None and self._watcher.ident not in {None, threading.get_ident()}:
             self._watcher.join()
         if self._log is not None:
             self._log.close()
