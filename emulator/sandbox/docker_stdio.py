@@ -12,6 +12,7 @@ import errno
 import os
 import re
 import select
+import signal
 import socket
 import struct
 import threading
@@ -74,6 +75,9 @@ class Stdio(Protocol):
 
     def flush(self) -> None:
         """Return once everything written so far has gone to `on_log`."""
+
+    def kill(self) -> bool:
+        """SIGKILL the container's first process, and with it all others; False where only the engine can."""
 
     def close(self) -> None:
         """Stop listening; may be called more than once."""
@@ -139,6 +143,18 @@ class Pipes:
         """Drain the pipe."""
         if self._log is not None:
             self._log.flush()
+
+    def kill(self) -> bool:
+        """By the handle, which cannot mean another process."""
+        if self._pidfd is None:
+            return False
+        try:
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            return False
+        return True
 
     def close(self) -> None:
         """Close the pipes and remove the folder."""
@@ -213,6 +229,10 @@ class Attached:
         with contextlib.suppress(OSError):  # the container has just gone, and its output with it
             self._stream.sendall(b"mark\n")
             self._marked.wait(_MARK_TIMEOUT_S)
+
+    def kill(self) -> bool:
+        """It is out of reach."""
+        return False
 
     def close(self) -> None:
         """Close the stream; the entry point reads the end of its input and stops."""
