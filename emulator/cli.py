@@ -282,7 +282,9 @@ def _service(config: FunctionConfig, options: InvokeOptions, progress: console.P
         on_progress=progress.say,
         on_fallback=lambda why: click.echo(f"note: {why}; using the process backend", err=True),
     )
-    return LambdaService({config.name: config}, backend, on_log=None if options["as_json"] else _print_log)
+    on_log = None if options["as_json"] else _print_log
+    # One call follows another here, and then the environment is gone: it is never idle.
+    return LambdaService({config.name: config}, backend, on_log=on_log, freeze=False)
 
 
 def _print_log(lines: str) -> None:

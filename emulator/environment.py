@@ -74,6 +74,11 @@ class Environment:
         self._config = config
         self._sandbox = sandbox
         self._log = _Log(on_log)
+        self._resting = threading.Lock()
+        self._awake = True  # it serves, or is closed: the janitor keeps its hands off
+        self._frozen = False
+        self.idle_since = 0.0
+        """`time.perf_counter()` of the last invocation's end."""
         try:
             self._begin_life()
         except BaseException:  # it may still be starting, and fail, or be interrupted
@@ -90,8 +95,42 @@ class Environment:
         """Whether the next invocation would need no init."""
         return self._api.state in {State.IDLE, State.ANSWERED}
 
+    @property
+    def freeze_after_s(self) -> float:
+        """Seconds of idleness after which it is worth freezing."""
+        return self._sandbox.freeze_after_s
+
+    def rest(self) -> bool:
+        """Freeze what the function left running, from another thread than the one that invokes.
+
+        False while the runtime has not asked for the next event, since Lambda's Invoke phase ends only there; True
+        where nothing is left to do: it stands still, is dead, or serves already.
+        """
+        with self._resting:
+            if not self._awake and not self._frozen:
+                heard = self._server.wait(time.perf_counter())
+                if isinstance(heard, Exit):
+                    self._server.hear(heard)  # kept for the next invocation, which resets
+                    return True
+                if self._api.state is State.ANSWERED:
+                    return False
+                self._frozen = self._api.state is State.IDLE and self._sandbox.freeze()
+            return True
+
     def invoke(self, order: Order) -> InvocationResult:
         """One invocation from START to REPORT, with the Init phase before it where this is the first."""
+        with self._resting:
+            self._awake = True
+            if self._frozen:
+                self._frozen = False
+                self._sandbox.thaw()
+        try:
+            return self._invoke(order)
+        finally:
+            self.idle_since = time.perf_counter()
+            self._awake = False
+
+    def _invoke(self, order: Order) -> InvocationResult:
         self._settle()
         init = self._first_init(order.request_id) if self._api.state is State.READY else None
         if self._api.state is State.FAILED:
@@ -114,6 +153,8 @@ class Environment:
 
     def close(self) -> None:
         """End the sandbox and the server; may be called more than once."""
+        with self._resting:
+            self._awake = True
         try:
             self._sandbox.close()  # first: a runtime that is left alone by its server complains into the log
         finally:

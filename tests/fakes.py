@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from emulator.http1 import HttpRequest
 from emulator.lifecycle import Heard
 from emulator.runtime_api import Reply, RuntimeApi
-from emulator.sandbox.base import Capabilities, Enforcement, Exit, Figures, SandboxSpec
+from emulator.sandbox.base import FREEZE_AFTER_S, Capabilities, Enforcement, Exit, Figures, SandboxSpec
 from tests.hand_loop import FakeClock, HandLoop
 
 if TYPE_CHECKING:
@@ -144,6 +144,7 @@ class FakeSandbox:
         self.loop = HandLoop()
         self.servers: list[FakeServer] = []
         self.unread: list[bytes] = []
+        self.frozen = False
         self._lives = deque(lives)
         self._fresh = figures
         self._memory_told = figures.memory_peak_bytes
@@ -191,6 +192,24 @@ class FakeSandbox:
         if memory:
             self._memory_told = self.now.memory_peak_bytes
         return replace(self.now, memory_peak_bytes=self._memory_told)
+
+    @property
+    def freeze_after_s(self) -> float:
+        """As where the control group is ours."""
+        return FREEZE_AFTER_S
+
+    def freeze(self) -> bool:
+        """Nothing of it runs until `thaw`."""
+        self.calls.append("freeze")
+        if self._on_exit is None:
+            return False
+        self.frozen = True
+        return True
+
+    def thaw(self) -> None:
+        """It runs again."""
+        self.calls.append("thaw")
+        self.frozen = False
 
     def kill(self) -> None:
         """End the runtime without a word."""
@@ -243,6 +262,7 @@ class FakeSandbox:
 
     def _stop(self) -> None:
         """Nobody hears what was not read before."""
+        self.frozen = False
         self._cancel()
         self.unread.clear()
         self._on_log = self._on_exit = None

@@ -1,4 +1,7 @@
-"""One control group, v1 or v2: its figures, its CPU quota, its end. Where groups may be made is in `cgroup_make`."""
+"""One control group, v1 or v2: its figures, its CPU quota, its freezer, its end.
+
+Where groups may be made is in `cgroup_make`.
+"""
 
 from __future__ import annotations
 
@@ -119,6 +122,11 @@ class ControlGroup:
         folder = self.folders.get("cpu")
         return folder is not None and os.access(folder / ("cpu.max" if self.unified else "cpu.cfs_quota_us"), os.W_OK)
 
+    def freezable(self) -> bool:
+        """Whether `freeze` may be expected to work: there is a freezer (none for the root group), and it is ours."""
+        file = self._freezer()
+        return file is not None and os.access(file, os.W_OK)
+
     def freeze(self) -> None:
         """Stop every process of the group where it stands; raises OSError where there is no freezer."""
         self._set_frozen(frozen=True)
@@ -128,13 +136,17 @@ class ControlGroup:
         self._set_frozen(frozen=False)
 
     def _set_frozen(self, *, frozen: bool) -> None:
+        file = self._freezer()
+        if file is None:
+            raise FileNotFoundError(os.strerror(2), "freezer")
+        words = ("0", "1") if self.unified else ("THAWED", "FROZEN")
+        write_file(file, words[frozen])
+
+    def _freezer(self) -> Path | None:
         if self.unified:
-            write_file(self._any_folder() / "cgroup.freeze", "1" if frozen else "0")
-        else:
-            folder = self.folders.get("freezer")
-            if folder is None:
-                raise FileNotFoundError(os.strerror(2), "freezer")
-            write_file(folder / "freezer.state", "FROZEN" if frozen else "THAWED")
+            return self._any_folder() / "cgroup.freeze"
+        folder = self.folders.get("freezer")
+        return None if folder is None else folder / "freezer.state"
 
     def processes(self) -> tuple[int, ...]:
         """The live processes of this group and of groups below it, by their ids in this PID namespace."""

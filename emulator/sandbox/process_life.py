@@ -70,6 +70,7 @@ class Life:
         self._reading = threading.Lock()
         self._callbacks: Callbacks | None = None
         self._silent = False
+        self._dying = False
         self._dead = False
         self._log: LogPipe | None = None
         self._closed = False
@@ -128,6 +129,27 @@ class Life:
             throttled_seconds=_since(before.throttled_seconds, now.throttled_seconds),
             oom_kills=now.oom_kills,
         )
+
+    def freeze(self) -> bool:
+        """Stop every process of the control group, else of the process group; False where the runtime has ended."""
+        return self._stop_or_go(stop=True)
+
+    def thaw(self) -> None:
+        """Let them run on."""
+        self._stop_or_go(stop=False)
+
+    def _stop_or_go(self, *, stop: bool) -> bool:
+        with self._lock:
+            if self._dying:  # from here on its id may become another's
+                return False
+            try:
+                if self._group is not None and self._group.freezable():
+                    (self._group.freeze if stop else self._group.thaw)()
+                else:
+                    os.killpg(self.pid, signal.SIGSTOP if stop else signal.SIGCONT)
+            except OSError:  # gone, which the next invocation will be told
+                return False
+        return True
 
     def kill(self) -> None:
         """End every process; `on_exit` does not come for it. The figures stay."""
@@ -227,6 +249,8 @@ class Life:
                 os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
         else:
             ending = self._collect()
+        with self._lock:
+            self._dying = True
         if self._watcher is not None:
             self._watcher.stop()
         self._raw_figures()
