@@ -108,10 +108,10 @@ class Environment:
         """
         with self._resting:
             if not self._awake and not self._frozen:
-                heard = self._server.wait(time.perf_counter())
-                if isinstance(heard, Exit):
-                    self._server.hear(heard)  # kept for the next invocation, which resets
-                    return True
+                while heard := self._server.wait(time.perf_counter()):
+                    if isinstance(heard, Exit):
+                        self._server.hear(heard)  # kept for the next invocation, which resets
+                        return True
                 if self._api.state is State.ANSWERED:
                     return False
                 self._frozen = self._api.state is State.IDLE and self._sandbox.freeze()

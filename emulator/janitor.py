@@ -14,7 +14,7 @@ from typing import Final, Protocol, TypeVar
 
 from emulator.errors import BackendError
 
-TICK_S: Final = 0.01
+TICK_S: Final = 0.02
 """Nothing is looked at more often, so that calls that follow each other closely wake nobody most of the time."""
 
 

@@ -151,6 +151,7 @@ class FakeSandbox:
         self._identity = identity
         self._peer = peer
         self._task: asyncio.Task[None] | None = None
+        self._lingering: asyncio.Future[None] | None = None
         self._on_exit: Callable[[Exit], None] | None = None
         self._on_log: Callable[[bytes], None] | None = None
 
@@ -231,6 +232,17 @@ class FakeSandbox:
         """A background thread of the runtime writes while it waits for an event, and that is read at once."""
         self.unread.append(piece)
         self._read()
+
+    async def linger(self) -> None:
+        """Be busy with something of one's own until `go_on`."""
+        self._lingering = self.loop.create_future()
+        await self._lingering
+
+    def go_on(self) -> None:
+        """That is done."""
+        if self._lingering is not None:
+            self._lingering.set_result(None)
+            self.loop.drain()
 
     def die(self, exit_: Exit) -> None:
         """The process ends by itself while it waits for an event."""

@@ -24,8 +24,9 @@ from emulator.sandbox import cgroup_make, interpreters
 from emulator.sandbox.base import FREEZE_AFTER_S, Capabilities, Exit, Figures, SandboxSpec
 from emulator.sandbox.cgroup import ControlGroup
 from emulator.sandbox.owner import abandoned, name_prefix
-from emulator.sandbox.process_launch import Launch, python_launch
+from emulator.sandbox.process_launch import SCRATCH, Launch, python_launch
 from emulator.sandbox.process_life import API_VARIABLE, Callbacks, Life
+from emulator.sandbox.process_watch import kill_marked
 
 _BACKLOG = 16
 _PROBE_BYTES = 64 * MIB
@@ -234,6 +235,8 @@ def _sweep() -> None:
     with os.scandir(tempfile.gettempdir()) as entries:
         for entry in entries:
             if abandoned(entry.name) and entry.is_dir(follow_symlinks=False) and _is_ours(entry):
+                # What had no control group ended with its emulator, unless it was stopped at the time.
+                kill_marked(("TMPDIR", f"{entry.path}/{SCRATCH}"))
                 shutil.rmtree(entry, ignore_errors=True)
 
 
