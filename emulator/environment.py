@@ -31,6 +31,7 @@ from emulator.sandbox.base import Exit, Figures, Sandbox
 
 if TYPE_CHECKING:
     from emulator.config import FunctionConfig
+    from emulator.shutdown import Extensions, Reason
 
 _MS: Final = 1000.0
 
@@ -69,7 +70,7 @@ class Environment:
     """One execution environment around a sandbox that was made ready, which is its own from now on.
 
     `invoke` serves one event at a time, on the caller's thread. BackendError means that the sandbox was lost; every
-    failure of the function is in the result.
+    failure of the function is in the result. `extensions` are told when a life ends, and given time.
     """
 
     def __init__(
@@ -77,10 +78,13 @@ class Environment:
         config: FunctionConfig,
         sandbox: Sandbox,
         on_log: Callable[[str], None] | None = None,
+        *,
+        extensions: Extensions | None = None,
     ) -> None:
         self._config = config
         self._sandbox = sandbox
         self._journal = Journal(config, on_log)
+        self._extensions = extensions
         self._resting = threading.Lock()
         self._awake = True  # it serves, or is closed: the janitor keeps its hands off
         self._frozen = False
@@ -126,11 +130,7 @@ class Environment:
 
     def invoke(self, order: Order) -> InvocationResult:
         """One invocation from START to REPORT, with the Init phase before it where this is the first."""
-        with self._resting:
-            self._awake = True
-            if self._frozen:
-                self._frozen = False
-                self._sandbox.thaw()
+        self._wake()
         try:
             return self._invoke(order)
         finally:
@@ -152,17 +152,20 @@ class Environment:
         self._sandbox.flush_log()
         after = self._sandbox.figures()
         if self._api.state is State.FAILED:
-            self._kill()
+            self._kill("TIMEOUT" if outcome.status == "timeout" else "FAILURE")
         duration_ms = (outcome.at - begin) * _MS
         if outcome.status == "timeout":
             duration_ms = self._config.timeout_s * _MS  # as AWS's REPORT lines show since 2025
         return self._result(order, outcome, duration_ms, _Readings(init=init, before=before, after=after))
 
     def close(self) -> None:
-        """End the sandbox and the server; may be called more than once."""
-        with self._resting:
-            self._awake = True
+        """End the sandbox and the server, after the Shutdown phase where one is due; may be called more than once."""
+        spindown = self.warm and self._extensions is not None
+        self._wake(thaw=spindown)
         try:
+            if spindown:
+                self._shut_down("SPINDOWN")
+            self._extensions = None
             self._sandbox.close()  # first: a runtime that is left alone by its server complains into the log
         finally:
             self._server.close()
@@ -171,16 +174,33 @@ class Environment:
         # Imported while the sandbox starts: asking for its listener is what waits for it.
         from emulator.runtime_server import RuntimeServer  # noqa: PLC0415 - see above
 
+        self._shut = False  # the Shutdown phase comes once in a life
         self._server = RuntimeServer(self._sandbox.listener, peer=self._sandbox.peer)
         self._api = self._server.api
 
-    def _kill(self) -> None:
+    def _wake(self, *, thaw: bool = True) -> None:
+        with self._resting:
+            self._awake = True
+            frozen, self._frozen = self._frozen, False
+            if frozen and thaw:
+                self._sandbox.thaw()
+
+    def _shut_down(self, reason: Reason) -> None:
+        if self._extensions is not None and not self._shut:
+            self._shut = True
+            from emulator.shutdown import shut_down  # noqa: PLC0415 - most functions have no extension
+
+            shut_down(self._sandbox, self._server, self._extensions, reason)
+
+    def _kill(self, reason: Reason) -> None:
         """Nothing of this life may go on; the environment can be reset."""
+        self._shut_down(reason)
         self._sandbox.kill()
         self._server.close()
 
     def _reset(self) -> None:
         """What Lambda does after a crash, a timeout or a failed init: all processes gone, `/tmp` kept."""
+        self._shut_down("FAILURE")
         self._server.close()
         self._sandbox.reset()
         self._begin_life()
@@ -235,7 +255,7 @@ class Environment:
         if heard is None:
             self._fail(Event.TIMEOUT)
             self._sandbox.flush_log()
-            self._kill()
+            self._kill("TIMEOUT")
             return _Outcome(at=limit, status="timeout")
         if isinstance(heard, Exit):
             self._fail(Event.EXIT)

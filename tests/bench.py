@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emulator import environment as module
-from emulator import journal, runtime_api, runtime_server
+from emulator import journal, runtime_api, runtime_server, shutdown
 from emulator.config import FunctionConfig, LoggingConfig
 from emulator.environment import Environment, Order
 from emulator.sandbox.base import SandboxSpec
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from emulator.invocation import InvocationResult
     from emulator.sandbox.base import Figures
+    from emulator.shutdown import Extensions
 
 SPEC = SandboxSpec(
     function_name="F",
@@ -57,6 +58,7 @@ class Bench:
         peer: str | None = None,
         on_log: Callable[[str], None] | None = None,
         logging: LoggingConfig | None = None,
+        extensions: Extensions | None = None,
     ) -> tuple[Environment, FakeSandbox]:
         """Make one whose runtime lives these lives."""
         config = FunctionConfig(
@@ -70,7 +72,7 @@ class Bench:
             logging=logging or LoggingConfig(),
         )
         fakes = FakeBackend(*lives, clock=self.clock, figures=figures, peer=peer)
-        made = Environment(config, fakes.prepare(SPEC), on_log)
+        made = Environment(config, fakes.prepare(SPEC), on_log, extensions=extensions)
         self.opened.append(made)
         return made, fakes.sandboxes[0]
 
@@ -79,7 +81,7 @@ class Bench:
 def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     """Stop the clock of the modules that look at one, serve without HTTP, and close everything at the end."""
     clock = FakeClock()
-    for watching in (module, runtime_api, journal):
+    for watching in (module, runtime_api, journal, shutdown):
         monkeypatch.setattr(watching, "time", clock)
     monkeypatch.setattr(runtime_server, "RuntimeServer", FakeServer)
     made = Bench(clock)

@@ -6,6 +6,7 @@ waits for it, and is suspended in `/next` otherwise.
 
 from __future__ import annotations
 
+import signal
 import socket
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -145,6 +146,7 @@ class FakeSandbox:
         self.servers: list[FakeServer] = []
         self.unread: list[bytes] = []
         self.frozen = False
+        self.on_sigterm: Callable[[], None] | None = None
         self._lives = deque(lives)
         self._fresh = figures
         self._memory_told = figures.memory_peak_bytes
@@ -193,6 +195,17 @@ class FakeSandbox:
         if memory:
             self._memory_told = self.now.memory_peak_bytes
         return replace(self.now, memory_peak_bytes=self._memory_told)
+
+    def signal(self, number: int) -> bool:
+        """It dies of SIGKILL, and of SIGTERM as `on_sigterm` says."""
+        if self._on_exit is None:
+            return False
+        self.calls.append(f"signal {number}")
+        if number == signal.SIGKILL:
+            self.die(Exit(signal=number))
+        elif self.on_sigterm is not None:
+            self.on_sigterm()
+        return True
 
     @property
     def freeze_after_s(self) -> float:

@@ -137,6 +137,9 @@ class Sandbox(Protocol):
     def thaw(self) -> None:
         """Let everything run on; whoever died meanwhile is told of by `on_exit`."""
 
+    def signal(self, number: int) -> bool:
+        """Send a signal to the runtime's process alone; False where it has ended, or is out of reach."""
+
     def kill(self) -> None:
         """Kill every process at once; `figures()` goes on answering and no `on_exit` comes for this death."""
 

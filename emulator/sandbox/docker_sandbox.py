@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -12,7 +13,7 @@ from emulator.limits import CPU_PERIOD_US, MIB
 from emulator.sandbox import docker_container, docker_engine, storage
 from emulator.sandbox.base import FREEZE_AFTER_S, Ending, Exit, Figures, SandboxSpec
 from emulator.sandbox.docker_calls import EngineRefused
-from emulator.sandbox.docker_stdio import Attached, Pipes
+from emulator.sandbox.docker_stdio import Attached, Pipes, runtime_of
 
 if TYPE_CHECKING:
     from emulator.sandbox.cgroup import ControlGroup
@@ -70,6 +71,7 @@ class DockerSandbox:
         self._group: ControlGroup | None = None
         self._listener: socket.socket | None = None
         self._peer: str | None = None
+        self._pid: int | None = None
         self._baseline = Figures()
         self._frozen = False
         self._closed = False
@@ -143,6 +145,7 @@ class DockerSandbox:
             self._peer = docker_container.address_on(state, backend.bridge().name)
         if backend.engine.local:
             docker_container.check_visible(pid, self._container)
+            self._pid = pid
         self._stdio.started(pid)
         self._group = cgroup.ControlGroup.of_process(pid) if backend.engine.local else None
         if backend.transport == "namespace":
@@ -221,6 +224,15 @@ class DockerSandbox:
     def _freezable(self) -> ControlGroup | None:
         return self._group if self._group is not None and self._group.freezable() else None
 
+    def signal(self, number: int) -> bool:
+        """Straight to the process; an engine elsewhere could send signals to the entry point alone."""
+        pid = None if self._pid is None else runtime_of(self._pid)
+        with suppress(ProcessLookupError, PermissionError):
+            if pid is not None:
+                os.kill(pid, number)
+                return True
+        return False
+
     def kill(self) -> None:
         """SIGKILL to every process of the container."""
         self._discard()
@@ -249,6 +261,7 @@ class DockerSandbox:
         if self._group is not None:
             self._group.figures()  # its last values outlive the group
             self._group.close()
+        self._pid = None
         stdio, self._stdio = self._stdio, None
         dead = False
         if stdio is not None:  # first, so that nobody is told of the death we cause

@@ -58,6 +58,20 @@ def parse_status(status: int) -> Exit:
     return Exit(signal=signal) if 0 < signal <= _LAST_SIGNAL else Exit(status=status)
 
 
+def runtime_of(entry: int) -> int | None:
+    """The runtime among the children of a container's first process; None where it has ended, or cannot be told.
+
+    Another child is the entry point's own shell, which has its command line.
+    """
+    try:
+        children = Path(f"/proc/{entry}/task/{entry}/children").read_text(encoding="ascii").split()
+        shell = Path(f"/proc/{entry}/cmdline").read_bytes()
+        others = [child for child in children if Path(f"/proc/{child}/cmdline").read_bytes() not in {shell, b""}]
+    except OSError:  # it has just ended, or this kernel lists no children
+        return None
+    return int(others[0]) if others else None
+
+
 class Stdio(Protocol):
     """One container's standard streams, made before it starts."""
 

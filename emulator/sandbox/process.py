@@ -177,6 +177,10 @@ class ProcessSandbox:
         """The same way."""
         self._life.thaw()
 
+    def signal(self, number: int) -> bool:
+        """The shell has become the runtime, so that the id is the same."""
+        return self._life.signal(number)
+
     def kill(self) -> None:
         """SIGKILL the control group, else the process tree, its group and who carries our Runtime API's address."""
         self._life.kill()

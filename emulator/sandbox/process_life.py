@@ -130,6 +130,16 @@ class Life:
             oom_kills=now.oom_kills,
         )
 
+    def signal(self, number: int) -> bool:
+        """To the runtime alone; False where it has ended."""
+        with self._lock:
+            if self._dying:  # from here on its id may become another's
+                return False
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+                return True
+        return False
+
     def freeze(self) -> bool:
         """Stop every process of the control group, else of the process group; False where the runtime has ended."""
         return self._stop_or_go(stop=True)
@@ -140,7 +150,7 @@ class Life:
 
     def _stop_or_go(self, *, stop: bool) -> bool:
         with self._lock:
-            if self._dying:  # from here on its id may become another's
+            if self._dying:
                 return False
             try:
                 if self._group is not None and self._group.freezable():

@@ -202,6 +202,8 @@ def all_functions(folder: Path) -> dict[str, FunctionConfig]:
         _own("Who", "who.handler", memory_mb=128, timeout_s=10),
         _own("Background", "background.handler", memory_mb=1769, timeout_s=10),
         _own("BackgroundOf128", "background.handler", memory_mb=128, timeout_s=10),
+        _own("HearsSigterm", "hears_sigterm.handler"),
+        _own("InitOnce", "init_once.handler"),
         _own("SlowOnce", "slow_once.handler", timeout_s=5),
         _own("OneLayer", "layered.handler", layers=(first,)),
         _own("TwoLayers", "layered.handler", layers=(first, second)),
