@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from tests.conformance.conftest import Lab
+
+pytestmark = pytest.mark.seldom_on("docker-bridge", reason="the control group is the same")
 
 IDLE_S = 1.0
 

@@ -1,4 +1,9 @@
-"""Every way an invocation can end, in AWS's words: type, message, body, log and REPORT line."""
+"""Every way an invocation can end, in AWS's words: type, message, body, log and REPORT line.
+
+Errors and bodies: LocalStack's snapshots against AWS of 2025-11-24 and 2025-11-25; out of memory: real logs of 2026-07
+(adobe/helix issue 1001). Lines of a failed init: a real python3.11 function of 2025-12-15 (stored file 67189750501); of
+an init over 10 s: real logs of 2026-09-23 and 2024-04-14 (69036898723, 42735808333).
+"""
 
 from __future__ import annotations
 

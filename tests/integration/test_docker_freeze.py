@@ -41,6 +41,21 @@ def test_the_engine_pauses_what_has_been_idle_for_a_while(service_by_engine: Lam
         time.sleep(PAUSE_S)
 
 
+def test_what_was_idle_for_long_is_closed(tmp_path: Path) -> None:
+    """Frozen by then; its container is removed behind everybody's back."""
+    tmp_path.chmod(0o755)
+    backend = DockerBackend(docker_engine.connect())
+    with LambdaService(all_functions(tmp_path), backend, reap_after_s=0.5) as service:
+        service.invoke("Background", b'{"do": "fork"}')
+        [environment] = service._idle()  # noqa: SLF001 - nobody else knows its container
+        container = environment.sandbox
+        assert container in running()
+        assert left_since(set(), lambda: {container} & running()) == set()
+        again = service.invoke("Background", b"{}")
+        assert again.cold
+        assert again.error is None
+
+
 def test_what_a_killed_emulator_had_frozen_is_swept() -> None:
     """On v1 a frozen container does not end by itself; the next start has the engine remove it."""
     script = """
