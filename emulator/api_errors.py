@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
@@ -16,16 +15,18 @@ from emulator.http1 import HttpResponse
 
 # The model spells the member with a capital in these, and `message` in all others.
 _CAPITAL: Final = frozenset({"ResourceNotFoundException", "ServiceException"})
+_USER: Final[Mapping[str, str | None]] = MappingProxyType({"Type": "User"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ApiError(Exception):
     """A refusal; `members` are those of its JSON besides the message."""
 
-    status: int
-    type: str
-    message: str
-    members: Mapping[str, str | None] = field(default_factory=lambda: MappingProxyType({"Type": "User"}))
+    def __init__(self, *, status: int, type: str, message: str, members: Mapping[str, str | None] = _USER) -> None:  # noqa: A002 - the API's own word
+        super().__init__(message)
+        self.status = status
+        self.type = type
+        self.message = message
+        self.members = members
 
     def response(self, request_id: str, *, keep_alive: bool = True) -> HttpResponse:
         """The answer that an SDK turns into its exception of this type."""
@@ -104,7 +105,7 @@ def service_failure(message: str) -> ApiError:
 
 
 def not_offered(operation: str, offered: str) -> ApiError:
-    """What the real API may offer and this emulator does not; the words are ours, the type is AWS's for unknown paths."""
+    """What the real API may offer and this emulator does not: the words are ours, the type is AWS's."""
     message = f"{operation} is not offered by this emulator, which offers {offered}"
     return ApiError(status=404, type="UnknownOperationException", message=message, members={})
 

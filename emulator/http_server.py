@@ -83,7 +83,7 @@ class HttpServer:
 
     def start(self) -> None:
         """Begin to take connections."""
-        self._listener.setblocking(False)
+        self._listener.settimeout(0)
         self._acceptor.start()
 
     def refuse_more(self) -> None:
@@ -142,7 +142,7 @@ class HttpServer:
     def _converse(self, connection: socket.socket) -> None:
         try:
             with connection, suppress(OSError):  # the client is gone: nobody is left to be told
-                connection.setblocking(True)
+                connection.settimeout(None)
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._answer_all(connection)
         finally:

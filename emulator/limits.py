@@ -127,7 +127,8 @@ QUOTAS: Final = (
         minimum=0,
         maximum=2,
         unit="retries",
-        message="'maximumRetryAttempts' value {value} failed to satisfy constraint: must be between {minimum} and {maximum}",
+        message="'maximumRetryAttempts' value {value} failed to satisfy constraint: "
+        "must be between {minimum} and {maximum}",
         source="Lambda API model (botocore 1.43.11, 2026)",
     ),
     Quota(
@@ -136,7 +137,8 @@ QUOTAS: Final = (
         minimum=60,
         maximum=21_600,
         unit="s",
-        message="'maximumEventAgeInSeconds' value {value} failed to satisfy constraint: must be between {minimum} and {maximum}",
+        message="'maximumEventAgeInSeconds' value {value} failed to satisfy constraint: "
+        "must be between {minimum} and {maximum}",
         source="Lambda API model (botocore 1.43.11, 2026)",
     ),
     Quota(

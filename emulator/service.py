@@ -72,7 +72,12 @@ class LambdaService:
         """Where the environments run."""
         return self._backend
 
-    def invoke(
+    @property
+    def concurrency(self) -> Concurrency:
+        """How many invocations may run at once; only to be read."""
+        return self._concurrency
+
+    def invoke(  # noqa: PLR0913 - one keyword for each thing that a client of Lambda can say
         self,
         name: str,
         payload: bytes,

@@ -1,6 +1,6 @@
 """What a template says of events that nobody waits for: `EventInvokeConfig`, and a queue for dead letters.
 
-A destination's ARN is mostly known to AWS alone, so whatever stands there is taken as its name; that it is there matters.
+A destination's ARN is mostly known to AWS alone, so whatever stands there is taken as its name.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ def asynchronous_config(scope: Scope, properties: Mapping[str, Node]) -> Asynchr
         max_age_s=defaults.max_age_s if age is None else age,
         on_success=_target(scope, destinations.get("OnSuccess"), "Destination"),
         on_failure=_target(scope, destinations.get("OnFailure"), "Destination"),
-        dead_letter=_target(scope, properties.get("DeadLetterQueue") or properties.get("DeadLetterConfig"), "TargetArn"),
+        dead_letter=_target(
+            scope, properties.get("DeadLetterQueue") or properties.get("DeadLetterConfig"), "TargetArn"
+        ),
     )
 
 
