@@ -26,9 +26,8 @@ OFFERED: Final = "Invoke, GetFunction, GetFunctionConfiguration, ListFunctions a
 _MOST_CONTEXT: Final = 3583
 _MOST_ITEMS: Final = 10_000
 _PAGE_ITEMS: Final = 50  # "Returns a maximum of 50 functions per call" (ListFunctions, API reference, 2026)
-_TRACE: Final = re.compile(
-    r"(?:[A-Za-z]+=[^;=\s]*;)*Root=1-[0-9a-f]{8}-[0-9a-f]{24}(?:;[A-Za-z]+=[^;=\s]*)*;?", re.ASCII
-)
+_PAIR: Final = "[A-Za-z]+=[!-:<>-~]*"  # fields of a trace header: nothing that would not fit a header of ours
+_TRACE: Final = re.compile(rf"(?:{_PAIR};)*Root=1-[0-9a-f]{{8}}-[0-9a-f]{{24}}(?:;{_PAIR})*;?")
 _MOST_TRACE: Final = 1024
 
 
