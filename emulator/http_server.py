@@ -6,6 +6,7 @@ handing requests from an event loop to threads and back.
 
 from __future__ import annotations
 
+import os
 import selectors
 import socket
 import threading
@@ -46,6 +47,8 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)  # Python's own text repeats the address
     text = error.strerror if isinstance(error, OSError) else None
     return text or str(error)
 

@@ -41,8 +41,8 @@ class Catalogue:
 
     @property
     def names(self) -> Mapping[str, str]:
-        """Every name that a client may use to the function's own."""
-        return {**{name: name for name in (*self.functions, *self.refused)}, **self.aliases}
+        """Every name that a client may use to the function's own, which wins where two functions share one."""
+        return {**self.aliases, **{name: name for name in (*self.functions, *self.refused)}}
 
 
 class InvokeApi:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import threading
+import signal
+import socket
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from emulator import console, template
 from emulator.errors import ConfigurationError
@@ -103,8 +104,9 @@ def serve(found: Catalogue, settings: Settings, open_backend: Callable[[], Backe
         server = HttpServer(listener, api.handle, refuse=api.refuse, on_fault=on_fault, most_body=MOST_BODY)
         try:
             server.start()
-            voice.ready(f"http://{_shown(settings.host)}:{server.port}")
-            _wait_for_the_end()
+            with suppress(KeyboardInterrupt):  # how a server ends when all is well
+                voice.ready(f"http://{_shown(settings.host)}:{server.port}")
+                _wait_for_a_signal()
         finally:
             queue.stop()
             server.refuse_more()
@@ -115,10 +117,20 @@ def serve(found: Catalogue, settings: Settings, open_backend: Callable[[], Backe
             voice.note(f"{lost} asynchronous events were not finished, and are lost")
 
 
-def _wait_for_the_end() -> None:
-    """Return at Ctrl-C or SIGTERM, which is how a server ends when all is well."""
-    with suppress(KeyboardInterrupt):
-        threading.Event().wait()
+def _wait_for_a_signal() -> NoReturn:
+    """Wait until the handler of a signal raises.
+
+    A lock would not do: a signal that comes just before the thread goes to sleep on it does not wake it.
+    """
+    woken, waker = socket.socketpair()
+    with woken, waker:
+        waker.settimeout(0)
+        signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
+        try:
+            while True:
+                woken.recv(1)
+        finally:
+            signal.set_wakeup_fd(-1)
 
 
 def _invoker(service: LambdaService) -> Callable[[QueuedEvent], InvocationResult]:

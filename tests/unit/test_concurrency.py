@@ -66,9 +66,7 @@ def test_the_limit_is_lambdas() -> None:
     limit=st.integers(0, 8),
     steps=st.lists(st.tuples(st.sampled_from("ABC"), st.booleans())),
 )
-def test_never_over_a_limit(
-    reserved: dict[str, int | None], limit: int, steps: list[tuple[str, bool]]
-) -> None:
+def test_never_over_a_limit(reserved: dict[str, int | None], limit: int, steps: list[tuple[str, bool]]) -> None:
     """Whatever comes and goes; and what is refused would have been over one."""
     concurrency = Concurrency([function(name, count) for name, count in reserved.items()], limit)
     running: Counter[str] = Counter()

@@ -49,7 +49,12 @@ def test_a_number_of_any_length_is_taken() -> None:
         ("\u00b7", f"Unexpected character ('\u00b7' (code 183)): expected a valid value {VALUES}", 1, 1),
         ('{"a": }', f"Unexpected character ('}}' (code 125)): expected a valid value {VALUES}", 1, 7),
         ("{a: 1}", "Unexpected character ('a' (code 97)): was expecting double-quote to start field name", 1, 2),
-        ('{"a" 1}', "Unexpected character ('1' (code 49)): was expecting a colon to separate field name and value", 1, 6),
+        (
+            '{"a" 1}',
+            "Unexpected character ('1' (code 49)): was expecting a colon to separate field name and value",
+            1,
+            6,
+        ),
         ("[1\n2]", "Unexpected character ('2' (code 50)): was expecting comma to separate entries", 2, 1),
         ('{"a":', "Unexpected end-of-input", 1, 6),
         ('["a', "Unexpected end-of-input: was expecting closing quote for a string value", 1, 2),

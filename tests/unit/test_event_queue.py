@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,7 @@ class Post:
             )
             for name in ("F", "G")
         }
-        self.queue = EventQueue(
-            functions, self._invoke, self._deliver, scale=scale, workers=0, clock=lambda: self.now
-        )
+        self.queue = EventQueue(functions, self._invoke, self._deliver, scale=scale, workers=0, clock=lambda: self.now)
 
     def _invoke(self, event: QueuedEvent) -> InvocationResult:
         self.seen.append((self.now - 1000.0, event.function, event.request_id))
@@ -138,7 +137,7 @@ def test_a_throttled_event_stays_until_it_is_too_old() -> None:
     post.run()
     times = [at for at, _, _ in post.seen]
     assert len(times) == 10  # 1 + 2 + ... + 256 s, and 300 more would be too many
-    assert all(later > earlier for earlier, later in zip(times, times[1:], strict=False))
+    assert all(later > earlier for earlier, later in pairwise(times))
     assert post.delivered[0][2]["requestContext"]["approximateInvokeCount"] == 0
     assert post.delivered[1][2]["MessageAttributes"]["ErrorCode"]["StringValue"] == "429"
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import string
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -56,7 +58,7 @@ class Sent:
 def cut(data: bytes, at: Sequence[int]) -> list[bytes]:
     """The data in pieces."""
     places = [0, *sorted(place % (len(data) + 1) for place in at), len(data)]
-    return [data[begin:end] for begin, end in zip(places, places[1:], strict=False)]
+    return [data[begin:end] for begin, end in pairwise(places)]
 
 
 @st.composite
@@ -122,11 +124,8 @@ def test_any_cut_gives_the_same_responses(answers: list[tuple[int, dict[str, str
 @given(data=st.binary(max_size=300), at=st.lists(st.integers(0, 300), max_size=5))
 def test_any_bytes_are_read_or_refused(data: bytes, at: list[int]) -> None:
     """Nothing but MalformedMessage comes out of a reader that is given rubbish."""
-    reader = RequestReader(MOST)
-    try:
-        read(reader, cut(data, at))
-    except MalformedMessage as error:
-        assert str(error)
+    with suppress(MalformedMessage):
+        read(RequestReader(MOST), cut(data, at))
 
 
 @pytest.mark.parametrize(("size", "expected"), [(MOST - 1, True), (MOST, True), (MOST + 1, False)])
@@ -173,7 +172,7 @@ def test_expect_is_told_before_the_body_has_come() -> None:
     reader.feed(head)
     assert reader.expects_continue
     reader.feed(b"ab")
-    assert not reader.expects_continue
+    assert [reader.expects_continue] == [False]
     reader = RequestReader(MOST)
     reader.feed(head + b"ab")
     assert not reader.expects_continue
@@ -201,11 +200,10 @@ def test_a_tunnel_is_a_request_like_any_other() -> None:
 def test_a_head_over_the_limit_is_refused() -> None:
     """Before it has ended, for it may have no end."""
     reader = RequestReader(MOST)
-    reader.feed(b"GET / HTTP/1.1\r\n")
     line = b"A: " + b"x" * 100_000 + b"\r\n"
+    pieces = [b"GET / HTTP/1.1\r\n", *[line] * (MAX_HEAD_BYTES // len(line) + 1)]
     with pytest.raises(MalformedMessage) as caught:
-        for _ in range(MAX_HEAD_BYTES // len(line) + 1):
-            reader.feed(line)
+        read(reader, pieces)
     assert caught.value.too_large
 
 

@@ -44,6 +44,18 @@ def refused(given: HttpRequest) -> ApiError:
     return caught.value
 
 
+def assert_call_or_refusal(given: HttpRequest) -> None:
+    """Whatever the client's fault is, it is the client's."""
+    found: Call | ApiError
+    try:
+        found = route(given, KNOWN)
+    except ApiError as error:
+        found = error
+    if isinstance(found, ApiError):
+        assert found.status in range(400, 500)
+        assert found.response("id").body
+
+
 def test_invoke_as_it_comes_without_headers() -> None:
     """Synchronous, without log, and the bytes of the event untouched."""
     body = b' {"b" : 1.50,\n"a":"\xc3\xa9"} '
@@ -117,9 +129,8 @@ def test_an_event_that_is_no_json() -> None:
     for kind in ("RequestResponse", "Event", "DryRun"):
         error = refused(request(headers={"x-amz-invocation-type": kind}, body=b"{'a': 1}"))
         assert (error.status, error.type) == (400, "InvalidRequestContentException")
-        assert error.message.startswith(
-            "Could not parse request body into json: Could not parse payload into json: Unexpected character (''' (code 39))"
-        )
+        assert error.message.startswith("Could not parse request body into json: Could not parse payload into json: ")
+        assert "Unexpected character (''' (code 39))" in error.message
 
 
 def test_client_context() -> None:
@@ -174,7 +185,7 @@ def test_trace_header(header: str, expected: str | None) -> None:
 
 def test_a_request_id_must_be_a_uuid() -> None:
     """As the model says of InvalidRequestContentException."""
-    assert invoked({"x-amzn-requestid": "f3528a66-01af-405e-bce6-60390f02e2c7"})
+    assert invoked({"x-amzn-requestid": "f3528a66-01af-405e-bce6-60390f02e2c7"}).payload == b"{}"
     assert refused(request(headers={"x-amzn-requestid": "mine"})).type == "InvalidRequestContentException"
 
 
@@ -200,7 +211,10 @@ def test_the_forms_of_a_path(target: str) -> None:
 @pytest.mark.parametrize(
     ("target", "expected"),
     [
-        ("/2015-03-31/functions/F", Describe(function=FunctionName(name="F", qualifier=None), configuration_only=False)),
+        (
+            "/2015-03-31/functions/F",
+            Describe(function=FunctionName(name="F", qualifier=None), configuration_only=False),
+        ),
         (
             "/2015-03-31/functions/F/configuration?Qualifier=$LATEST",
             Describe(function=FunctionName(name="F", qualifier="$LATEST"), configuration_only=True),
@@ -264,24 +278,16 @@ def test_what_is_not_offered(method: str, target: str) -> None:
     ),
     body=st.sampled_from([b"{}", b"", None]) | st.binary(max_size=20),
 )
-def test_whatever_a_client_sends(  # noqa: PLR0913 - each part of a request
+def test_whatever_a_client_sends(  # noqa: PLR0913, PLR0917 - each part of a request
     method: str, name: str, tail: str, query: str, headers: dict[str, str], body: bytes | None
 ) -> None:
     """A call, or a refusal that is the client's own fault."""
-    given = request(f"/2015-03-31/functions/{name}{tail}{query}", method=method, headers=headers, body=body)
-    try:
-        call = route(given, KNOWN)
-    except ApiError as error:
-        assert 400 <= error.status < 500
-        assert error.response("id").body
-    else:
-        assert isinstance(call, Call)
+    assert_call_or_refusal(
+        request(f"/2015-03-31/functions/{name}{tail}{query}", method=method, headers=headers, body=body)
+    )
 
 
 @given(target=st.text(max_size=60), method=st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ", min_size=1, max_size=8))
 def test_whatever_the_target(target: str, method: str) -> None:
     """Any text at all."""
-    try:
-        route(request(target, method=method), KNOWN)
-    except ApiError as error:
-        assert 400 <= error.status < 500
+    assert_call_or_refusal(request(target, method=method))

@@ -72,7 +72,8 @@ def test_cloudformation(tmp_path: Path) -> None:
     """Its name for the queue."""
     text = (
         "Resources:\n  F:\n    Type: AWS::Lambda::Function\n    Properties:\n"
-        "      {Handler: a.b, Runtime: python3.13, Code: src/, DeadLetterConfig: {TargetArn: !GetAtt Queue.Arn}}\n" + QUEUE
+        "      {Handler: a.b, Runtime: python3.13, Code: src/, DeadLetterConfig: {TargetArn: !GetAtt Queue.Arn}}\n"
+        + QUEUE
     )
     assert load(tmp_path, text).find("F").asynchronous.dead_letter == "Queue.Arn"
 
