@@ -1,5 +1,7 @@
 """What a template says of events that nobody waits for: `EventInvokeConfig`, and a queue for dead letters.
 
+SAM has the first among a function's properties, CloudFormation as a resource that names the function.
+
 A destination's ARN is mostly known to AWS alone, so whatever stands there is taken as its name.
 """
 
@@ -14,12 +16,13 @@ from emulator.errors import ConfigurationError
 from emulator.template.tree import Intrinsic, Items, Node, Text, as_table, as_text
 from emulator.template.values import Scope
 
+_RESOURCE: Final = "AWS::Lambda::EventInvokeConfig"
 _WHOLE: Final = re.compile(r"-?[0-9]{1,9}")
 
 
-def asynchronous_config(scope: Scope, properties: Mapping[str, Node]) -> AsynchronousConfig:
-    """Settle a function's properties, merged with Globals; SAM's and CloudFormation's names are both read."""
-    own = _table(scope, properties.get("EventInvokeConfig"))
+def asynchronous_config(scope: Scope, properties: Mapping[str, Node], name: str) -> AsynchronousConfig:
+    """Settle what is said of the function of this name; its properties are merged with Globals already."""
+    own = _table(scope, properties.get("EventInvokeConfig")) or _resource(scope, name)
     destinations = _table(scope, own.get("DestinationConfig"))
     defaults = AsynchronousConfig()
     retries, age = (_whole(scope, own.get(key)) for key in ("MaximumRetryAttempts", "MaximumEventAgeInSeconds"))
@@ -32,6 +35,26 @@ def asynchronous_config(scope: Scope, properties: Mapping[str, Node]) -> Asynchr
             scope, properties.get("DeadLetterQueue") or properties.get("DeadLetterConfig"), "TargetArn"
         ),
     )
+
+
+def _resource(scope: Scope, name: str) -> Mapping[str, Node]:
+    """The properties of the resource that is about the function, called by its name or its ARN."""
+    for logical_id, resource in scope.resources.items():
+        if scope.type_of(logical_id) != _RESOURCE or not scope.exists(logical_id):
+            continue
+        properties = _table(scope, as_table(resource).get("Properties"))
+        named = _settled(scope, properties.get("FunctionName"))
+        if named is not None and named.rpartition(":function:")[2] == name:
+            return properties
+    return {}
+
+
+def _settled(scope: Scope, node: Node | None) -> str | None:
+    """None also for what cannot be settled: then it is no function of this template."""
+    try:
+        return None if node is None else scope.text(node)
+    except ConfigurationError:
+        return None
 
 
 def _table(scope: Scope, node: Node | None) -> Mapping[str, Node]:

@@ -96,9 +96,10 @@ def function_config(
             "ImageConfig is not supported here", hint="Set ENTRYPOINT, CMD and WORKDIR in the image itself."
         )
     packaged = _image(properties, folder) if _is_image(properties) else _archive(properties, folder)
+    name = scope.physical_name(logical_id)
     memory, timeout = properties.whole_number("MemorySize"), properties.whole_number("Timeout")
     return FunctionConfig(
-        name=scope.physical_name(logical_id),
+        name=name,
         handler=packaged.handler,
         runtime=packaged.runtime,
         code=packaged.code,
@@ -110,7 +111,7 @@ def function_config(
         ephemeral_storage_mb=_ephemeral_storage(properties),
         environment=_environment(properties, given),
         reserved_concurrency=properties.whole_number("ReservedConcurrentExecutions"),
-        asynchronous=asynchronous_config(scope, properties.entries),
+        asynchronous=asynchronous_config(scope, properties.entries, name),
     )
 
 

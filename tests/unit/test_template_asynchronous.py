@@ -78,6 +78,20 @@ def test_cloudformation(tmp_path: Path) -> None:
     assert load(tmp_path, text).find("F").asynchronous.dead_letter == "Queue.Arn"
 
 
+@pytest.mark.parametrize("name", ["!Ref F", "!GetAtt F.Arn", "F"])
+def test_cloudformations_resource(tmp_path: Path, name: str) -> None:
+    """Names its function in any way; those of others, and what cannot be settled, are not ours."""
+
+    def resource(function: str, retries: int) -> str:
+        kind = "    Type: AWS::Lambda::EventInvokeConfig\n"
+        return (
+            f"{kind}    Properties: {{FunctionName: {function}, Qualifier: $LATEST, MaximumRetryAttempts: {retries}}}\n"
+        )
+
+    after = f"\n  Other:\n{resource('other', 2)}  Unknown:\n{resource('!ImportValue x', 2)}  Ours:\n{resource(name, 0)}"
+    assert function_with(tmp_path, "", after=after).asynchronous.retries == 0
+
+
 def test_a_number_that_is_none(tmp_path: Path) -> None:
     """With its place."""
     with pytest.raises(ConfigurationError, match=r"MaximumRetryAttempts: 'two' is not a whole number"):
