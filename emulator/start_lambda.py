@@ -114,7 +114,7 @@ def serve(found: Catalogue, settings: Settings, open_backend: Callable[[], Backe
             server.stop()
             lost = queue.close()
         if lost:
-            voice.note(f"{lost} asynchronous events were not finished, and are lost")
+            voice.note(f"asynchronous events that were not finished, and are lost: {lost}")
 
 
 def _wait_for_a_signal() -> NoReturn:

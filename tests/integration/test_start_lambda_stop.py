@@ -86,7 +86,7 @@ def test_busy(backend: str, number: signal.Signals, tmp_path: Path, before: set[
         assert one.ended(number) == 0
         assert all(isinstance(future.result(), Exception) for future in held)
     assert_clean(one, before)
-    assert "1 asynchronous events were not finished, and are lost" in one.log.read_text()
+    assert "asynchronous events that were not finished, and are lost: 1\n" in one.log.read_text()
 
 
 @both_backends
@@ -122,7 +122,7 @@ def test_events_that_wait(tmp_path: Path, before: set[str]) -> None:
             ask(one, "Raises", {}, "Event")
         log_has(one, "REPORT", 2)
         assert one.ended(signal.SIGTERM) == 0
-    assert "2 asynchronous events were not finished, and are lost" in one.log.read_text()
+    assert "asynchronous events that were not finished, and are lost: 2\n" in one.log.read_text()
     assert_clean(one, before)
 
 
