@@ -32,7 +32,8 @@ class EventQueue:
     """Invokes functions with events, tries again as Lambda does, and delivers what Lambda would send elsewhere.
 
     `scale` multiplies Lambda's waits, `workers` is how many events are with their functions at once: without any,
-    `attempt_due` is what makes progress. `clock` counts seconds.
+    `attempt_due` is what makes progress. `clock` counts seconds. An exception that is none of ours goes to `on_fault`,
+    and its event is lost.
     """
 
     def __init__(  # noqa: PLR0913 - one keyword for each of its neighbours
@@ -40,6 +41,7 @@ class EventQueue:
         functions: Mapping[str, FunctionConfig],
         invoke: Callable[[QueuedEvent], InvocationResult],
         deliver: Deliver,
+        on_fault: Callable[[Exception], object],
         *,
         scale: float = 1.0,
         workers: int = _MOST_WORKERS,
@@ -48,6 +50,7 @@ class EventQueue:
         self._functions = functions
         self._invoke = invoke
         self._deliver = deliver
+        self._on_fault = on_fault
         self._scale = scale
         self._most = workers
         self._clock = clock
@@ -129,7 +132,12 @@ class EventQueue:
 
     def _work(self) -> None:
         while (event := self._wait_for_due()) is not None:
-            self._attempt(event)
+            try:
+                self._attempt(event)
+            except Exception as error:  # noqa: BLE001 - handed on whole; the other events have nothing to do with it
+                self._on_fault(error)
+                with self._changed:
+                    self._lost += 1
 
     def _wait_for_due(self) -> QueuedEvent | None:
         with self._changed:

@@ -94,7 +94,7 @@ def serve(found: Catalogue, settings: Settings, open_backend: Callable[[], Backe
         service = stack.enter_context(
             LambdaService(found.functions, open_backend(), on_log=voice.log, concurrency=settings.concurrency)
         )
-        queue = EventQueue(found.functions, _invoker(service), deliver, scale=settings.retry_scale)
+        queue = EventQueue(found.functions, _invoker(service), deliver, voice.fault, scale=settings.retry_scale)
         api = InvokeApi(found, service, queue)
 
         def on_fault(error: Exception) -> HttpResponse:

@@ -36,6 +36,7 @@ class Post:
         self.now = 1000.0
         self.answer = answer
         self.seen: list[tuple[float, str, str]] = []
+        self.faults: list[Exception] = []
         self.delivered: list[tuple[str, str, Mapping[str, Any]]] = []
         targets = {"on_success": "a", "on_failure": "b", "dead_letter": "c", **settings}
         functions = {
@@ -48,7 +49,9 @@ class Post:
             )
             for name in ("F", "G")
         }
-        self.queue = EventQueue(functions, self._invoke, self._deliver, scale=scale, workers=0, clock=lambda: self.now)
+        self.queue = EventQueue(
+            functions, self._invoke, self._deliver, self.faults.append, scale=scale, workers=0, clock=lambda: self.now
+        )
 
     def _invoke(self, event: QueuedEvent) -> InvocationResult:
         self.seen.append((self.now - 1000.0, event.function, event.request_id))
@@ -179,7 +182,7 @@ def test_threads_work_side_by_side() -> None:
         return result(event, ok=True)
 
     functions = {"F": FunctionConfig(name="F", handler="a.b", runtime="python3.13", code=Path("/nowhere"))}
-    queue = EventQueue(functions, meets, lambda *_: None)
+    queue = EventQueue(functions, meets, lambda *_: None, pytest.fail)
     for number in range(5):
         queue.submit("F", b"{}", str(number))
     apart.wait(timeout=30)
@@ -200,7 +203,7 @@ def test_a_retry_is_not_held_up_by_a_long_invocation() -> None:
         return result(event, ok=event.request_id == "long" or bool(event.attempts))
 
     functions = {"F": FunctionConfig(name="F", handler="a.b", runtime="python3.13", code=Path("/nowhere"))}
-    queue = EventQueue(functions, answer, lambda *_: None, scale=0.001)
+    queue = EventQueue(functions, answer, lambda *_: None, pytest.fail, scale=0.001)
     queue.submit("F", b"{}", "short")
     queue.submit("F", b"{}", "long")
     assert twice.wait(timeout=30)
@@ -218,13 +221,33 @@ def test_an_attempt_that_the_end_cuts_off_is_lost() -> None:
         raise BackendError("the emulator is stopping")
 
     post = Post(answer)
-    queue = EventQueue(post.queue._functions, answer, post._deliver)  # noqa: SLF001 - the same, with threads
+    queue = EventQueue(post.queue._functions, answer, post._deliver, post.faults.append)  # noqa: SLF001 - the same, with threads
     queue.submit("F", b"{}", "id")
     assert begun.wait(timeout=30)
     queue.stop()
     release.set()
     assert queue.close() == 1
     assert post.delivered == []
+
+
+def test_a_fault_of_ours_does_not_stop_the_queue() -> None:
+    """It is told, its event is lost, and the same thread goes on."""
+    done = threading.Event()
+
+    def answer(event: QueuedEvent) -> InvocationResult:
+        if event.request_id == "bad":
+            raise ValueError("a fault")
+        done.set()
+        return result(event, ok=True)
+
+    post = Post(answer)
+    queue = EventQueue(post.queue._functions, answer, post._deliver, post.faults.append, workers=1)  # noqa: SLF001 - see above
+    queue.submit("F", b"{}", "bad")
+    queue.submit("F", b"{}", "good")
+    assert done.wait(timeout=30)
+    assert queue.close() == 1
+    assert [str(fault) for fault in post.faults] == ["a fault"]
+    assert post.kinds == ["on-success"]
 
 
 def test_destination_folder(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ class Desk:
         self.backend = FakeBackend(*lives)
         functions = {"F": config, "G": replace(config, name="G", reserved_concurrency=0)}
         self.service = LambdaService(functions, self.backend)
-        self.queue = EventQueue(functions, self._invoke, lambda *_: None, workers=0)
+        self.queue = EventQueue(functions, self._invoke, lambda *_: None, pytest.fail, workers=0)
         self.events: list[QueuedEvent] = []
         catalogue = Catalogue(functions=functions, aliases={"Logical": "F"}, refused={"H": "it is an image"})
         self.api = InvokeApi(catalogue, self.service, self.queue)
