@@ -32,10 +32,11 @@ class Desk:
 
     def __init__(self, config: FunctionConfig, *lives: Runtime) -> None:
         self.backend = FakeBackend(*lives)
+        self.events: list[QueuedEvent] = []
+        self.faults: list[Exception] = []
         functions = {"F": config, "G": replace(config, name="G", reserved_concurrency=0)}
         self.service = LambdaService(functions, self.backend)
-        self.queue = EventQueue(functions, self._invoke, lambda *_: None, pytest.fail, workers=0)
-        self.events: list[QueuedEvent] = []
+        self.queue = EventQueue(functions, self._invoke, lambda *_: None, self.faults.append, workers=0)
         catalogue = Catalogue(functions=functions, aliases={"Logical": "F"}, refused={"H": "it is an image"})
         self.api = InvokeApi(catalogue, self.service, self.queue)
 
