@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from emulator.sandbox.docker_engine import Engine
-    from emulator.sandbox.image import BaseImage
+    from emulator.sandbox.image_find import BaseImage
 
 FUNCTION: Final = "Echo"
 HANDLER: Final = "well.echo"
@@ -75,7 +75,7 @@ def open_bed(say: Callable[[str], None]) -> Iterator[Bed]:
     engine = connect()
     try:
         runtime = f"python{sys.version_info.major}.{sys.version_info.minor}"
-        base = image.ensure(engine.client, runtime, architecture, say)
+        base = image.ensure(engine, runtime, architecture, say)
         yield Bed(engine=engine, base=base, runtime=runtime, architecture=architecture, code=_CODE, say=say)
     finally:
-        engine.client.close()
+        engine.close()

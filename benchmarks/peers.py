@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 import docker.errors
 
 from emulator.errors import BackendError, ConfigurationError
-from emulator.sandbox import docker_container, owner
+from emulator.sandbox import owner
 from emulator.sandbox.docker_engine import engine_errors
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from docker import DockerClient
 
-    from emulator.sandbox.image import BaseImage
+    from emulator.sandbox.image_find import BaseImage
 
 _REPOSITORY: Final = "lambda-preflight/bench-"
 RIE_COMMAND: Final = ("/var/rapid/aws-lambda-rie", "--log-level", "error")  # as SAM starts it
@@ -148,7 +148,7 @@ def _remove(client: DockerClient, name: str) -> None:
         return
     for left in client.api.containers(all=True, filters={"ancestor": name}):
         if left["Image"] == name:
-            docker_container.remove(client.api, left["Id"])
+            client.api.remove_container(left["Id"], force=True, v=True)
     client.images.remove(name)
 
 

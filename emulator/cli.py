@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import sys
-import traceback
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO, NoReturn, TypedDict, Unpack
 
 import click
 
-from emulator import __version__, console, template
+from emulator import __version__, console, settled
 from emulator.cli_options import (
     backend_option,
     network_option,
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from emulator.config import FunctionConfig
-    from emulator.sandbox.base import Backend
+    from emulator.sandbox.base import Backend, Ending
     from emulator.service import LambdaService
 
 _NO_FOLDER = "No usable temporary directory"  # how Python words it when every one of them is full
@@ -44,8 +43,6 @@ def main() -> NoReturn:
     """Run the command line and end the process with its exit status."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
-    # Start-up is imports, which make no garbage: collecting it in between took a tenth of their time.
-    gc.disable()
     status = _run()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -75,6 +72,8 @@ def _run() -> int:
 def _unforeseen(error: Exception) -> int:
     if isinstance(error, OSError) and (error.errno == errno.ENOSPC or _NO_FOLDER in str(error)):
         return _tell(BackendError("the disk is full", hint="Free some disk space; `df` shows where."))
+    import traceback  # noqa: PLC0415 - for this alone
+
     traceback.print_exception(error)
     what = f"{type(error).__name__}: {error}"
     return _tell(PreflightError(f"this is a fault of ours: {what}", hint="Please report it, with the lines above."))
@@ -217,9 +216,12 @@ def start_lambda(**options: Unpack[StartOptions]) -> None:
 
     Says `Listening on http://HOST:PORT` on standard output once it takes calls, and ends at Ctrl-C or SIGTERM.
     """
-    from emulator import start_lambda as server  # noqa: PLC0415 - needed by this command alone
+    import traceback  # noqa: PLC0415 - see below
 
-    path = options["template_path"] or template.default_path(Path.cwd())
+    from emulator import start_lambda as server  # noqa: PLC0415 - needed by this command alone
+    from emulator import template  # noqa: PLC0415 - see above
+
+    path = options["template_path"] or settled.default_path(Path.cwd())
     found = server.catalogue(template.load(path, parameters=options["parameters"]), options["variables"])
     gc.enable()
     settings = server.Settings(
@@ -237,7 +239,7 @@ def start_lambda(**options: Unpack[StartOptions]) -> None:
     )
 
     def backend() -> Backend:
-        opened = _backend(options, _note)
+        opened = _backend(options, _note, ending="remove")
         _print_log(console.capability_line(opened) + "\n")
         for note in server.notes(found, opened, settings):
             _note(note)
@@ -253,6 +255,7 @@ def start_lambda(**options: Unpack[StartOptions]) -> None:
 def doctor(template_path: Path | None, backend: Choice, as_json: bool) -> int:  # noqa: FBT001 - click hands flags over by name
     """Say what this machine can enforce and what it cannot, and how to mend it."""
     from emulator import doctor as examination  # noqa: PLC0415 - needed by this command alone
+    from emulator import template  # noqa: PLC0415 - see above
 
     functions = template.load(template_path).all() if template_path is not None else ()
     findings = examination.examine(backend, functions)
@@ -304,12 +307,9 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _function(options: InvokeOptions) -> FunctionConfig:
-    path = options["template_path"] or template.default_path(Path.cwd())
-    loaded = template.load(path, parameters=options["parameters"])
-    name, variables = options["name"], options["variables"]
-    environment = template.load_environment_file(variables, loaded.aliases, name) if variables else {}
-    config = loaded.find(name, environment=environment)
-    return template.with_overrides(config, memory_mb=options["memory_mb"], timeout_s=options["timeout_s"])
+    path = options["template_path"] or settled.default_path(Path.cwd())
+    config = settled.function(path, options["name"], parameters=options["parameters"], variables=options["variables"])
+    return config.overridden(memory_mb=options["memory_mb"], timeout_s=options["timeout_s"])
 
 
 def _service(config: FunctionConfig, options: InvokeOptions, progress: console.Progress) -> LambdaService:
@@ -317,15 +317,15 @@ def _service(config: FunctionConfig, options: InvokeOptions, progress: console.P
     from emulator.service import LambdaService, validate  # noqa: PLC0415 - --help and usage errors need none of it
 
     validate(config)
-    backend = _backend(options, progress.say)
+    backend = _backend(options, progress.say, ending="leave")
     return LambdaService({config.name: config}, backend, on_log=None if options["as_json"] else _print_log)
 
 
-def _backend(options: InvokeOptions | StartOptions, on_progress: Callable[[str], None]) -> Backend:
+def _backend(options: InvokeOptions | StartOptions, on_progress: Callable[[str], None], *, ending: Ending) -> Backend:
     return open_backend(
         options["backend"],
         network=options["network"],
-        keep=bool(os.environ.get("PREFLIGHT_KEEP_SANDBOX")),
+        ending="keep" if os.environ.get("PREFLIGHT_KEEP_SANDBOX") else ending,
         on_progress=on_progress,
         on_fallback=lambda why: _note(f"{why}; using the process backend"),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -50,3 +50,11 @@ class FunctionConfig:
     def cpu_share(self) -> float:
         """vCPUs of this memory size: 1,769 MB is one (Lambda guide, "Configure function memory", 2026-07)."""
         return self.memory_mb / 1769
+
+    def overridden(self, *, memory_mb: int | None = None, timeout_s: int | None = None) -> FunctionConfig:
+        """With what the command line says; None leaves the template's value."""
+        return replace(
+            self,
+            memory_mb=self.memory_mb if memory_mb is None else memory_mb,
+            timeout_s=self.timeout_s if timeout_s is None else timeout_s,
+        )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import sys
 from collections.abc import Iterator, Mapping
 from types import TracebackType
@@ -39,7 +38,8 @@ def notes(config: FunctionConfig, backend: Backend) -> Iterator[str]:
     cpus = os.cpu_count() or 1
     if config.cpu_share > cpus:
         yield f"{config.memory_mb} MB has {config.cpu_share:.1f} vCPUs on Lambda, and this machine has {cpus}"
-    ours = {"amd64": "x86_64", "aarch64": "arm64"}.get(platform.machine().lower(), platform.machine().lower())
+    machine = os.uname().machine.lower()
+    ours = {"amd64": "x86_64", "aarch64": "arm64"}.get(machine, machine)
     if config.architecture != ours and backend.name == "process":
         yield f"the function is for {config.architecture} and runs on {ours} here"
     if backend.name == "process" and backend.capabilities.tmp == "none":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -18,7 +18,7 @@ from emulator.errors import BackendError
 from emulator.invocation import FunctionError, Invocation, InvocationResult, Timings, Usage
 from emulator.lifecycle import Event, Heard, State, diagnose_exit, timed_out
 from emulator.limits import INIT_LIMIT_S, quota
-from emulator.sandbox.base import Backend, Exit, Figures, SandboxSpec
+from emulator.sandbox.base import Exit, Figures, Sandbox
 
 if TYPE_CHECKING:
     from emulator.config import FunctionConfig
@@ -59,7 +59,7 @@ class _Readings:
 
 
 class Environment:
-    """One execution environment, made ready but not initialised.
+    """One execution environment around a sandbox that was made ready, which is its own from now on.
 
     `invoke` serves one event at a time, on the caller's thread. BackendError means that the sandbox was lost; every
     failure of the function is in the result.
@@ -68,14 +68,17 @@ class Environment:
     def __init__(
         self,
         config: FunctionConfig,
-        backend: Backend,
-        variables: Mapping[str, str],
+        sandbox: Sandbox,
         on_log: Callable[[str], None] | None = None,
     ) -> None:
         self._config = config
-        self._sandbox = backend.prepare(_spec(config, variables))
+        self._sandbox = sandbox
         self._log = _Log(on_log)
-        self._begin_life()
+        try:
+            self._begin_life()
+        except BaseException:  # it may still be starting, and fail, or be interrupted
+            self._sandbox.close()
+            raise
 
     @property
     def sandbox(self) -> str:
@@ -117,7 +120,8 @@ class Environment:
             self._server.close()
 
     def _begin_life(self) -> None:
-        from emulator.runtime_server import RuntimeServer  # noqa: PLC0415 - see service.import_server_ahead
+        # Imported while the sandbox starts: asking for its listener is what waits for it.
+        from emulator.runtime_server import RuntimeServer  # noqa: PLC0415 - see above
 
         self._server = RuntimeServer(self._sandbox.listener, peer=self._sandbox.peer)
         self._api = self._server.api
@@ -306,22 +310,6 @@ class _Log:
         lines, end, self._line = (self._line + piece).rpartition(b"\n")
         if end:
             self._on_log(logs.as_cloudwatch_shows((lines + end).decode("utf-8", "replace")))
-
-
-def _spec(config: FunctionConfig, variables: Mapping[str, str]) -> SandboxSpec:
-    return SandboxSpec(
-        function_name=config.name,
-        handler=config.handler,
-        runtime=config.runtime,
-        code=config.code,
-        layers=config.layers,
-        memory_mb=config.memory_mb,
-        cpu_share=config.cpu_share,
-        tmp_mb=config.ephemeral_storage_mb,
-        environment=variables,
-        architecture=config.architecture,
-        image=config.image,
-    )
 
 
 def _runtime_error(heard: Heard) -> FunctionError:

@@ -6,7 +6,6 @@ interface emulator, 2026-01.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -18,24 +17,14 @@ from emulator.lifecycle import Event, Heard, IllegalTransition, State, advance
 from emulator.limits import quota
 
 if TYPE_CHECKING:
+    from emulator.http1 import HttpRequest
     from emulator.invocation import Invocation
 
 _PREFIX: Final = "/2018-06-01/runtime"
 _NEXT: Final = f"{_PREFIX}/invocation/next"
 _INIT_ERROR: Final = f"{_PREFIX}/init/error"
 _INVOCATION: Final = f"{_PREFIX}/invocation/"
-_ERROR_TYPE_HEADER: Final = "Lambda-Runtime-Function-Error-Type"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """One request of the runtime, read whole; `body` is None where it was over the response quota."""
-
-    method: str
-    path: str
-    peer: str | None
-    headers: Mapping[str, str]
-    body: bytes | None
+_ERROR_TYPE_HEADER: Final = "lambda-runtime-function-error-type"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +36,12 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
+Answer = Callable[[Reply], None]
+"""Sends the reply to one request; called at most once, and never after `hang_up`."""
+
+
 class RuntimeApi:
-    """One life of a runtime; all of it on the thread that runs the event loop.
+    """One life of a runtime; all of it on the thread that serves it.
 
     `peer` is the only address that is answered, for sockets that more than one sandbox can reach.
     """
@@ -58,7 +51,7 @@ class RuntimeApi:
         self._peer = peer
         self.state = State.READY
         self._invocation: Invocation | None = None
-        self._waiting: asyncio.Future[Invocation] | None = None
+        self._waiting: Answer | None = None
 
     def happen(self, event: Event) -> None:
         """Record an event that the emulator brought about or saw; IllegalTransition where it cannot be."""
@@ -69,23 +62,26 @@ class RuntimeApi:
         self.happen(Event.DISPATCH)
         self._invocation = invocation
         waiting, self._waiting = self._waiting, None
-        if waiting is not None and not waiting.done():  # the runtime may have hung up
-            waiting.set_result(invocation)
+        if waiting is not None:
+            waiting(Reply(status=200, body=invocation.payload, headers=_headers(invocation)))
 
     def hang_up(self) -> None:
         """Give up the waiting `/next`."""
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            waiting.cancel()
+        self._waiting = None
 
-    async def handle(self, request: Request) -> Reply:
-        """Answer one request; `/next` is answered when there is an event."""
+    def handle(self, request: HttpRequest, answer: Answer, *, peer: str | None = None) -> None:
+        """Answer one request of `peer`'s; `/next` is answered when there is an event."""
         at = time.perf_counter()
-        if self._peer is not None and request.peer != self._peer:
-            return _problem(403, "Forbidden", "This Runtime API belongs to another execution environment.")
-        path = request.path
+        if self._peer is not None and peer != self._peer:
+            answer(_problem(403, "Forbidden", "This Runtime API belongs to another execution environment."))
+            return
+        path = request.target.partition("?")[0]
         if path == _NEXT and request.method == "GET":
-            return await self._next(at)
+            self._next(answer, at)
+        else:
+            answer(self._told(request, path, at))
+
+    def _told(self, request: HttpRequest, path: str, at: float) -> Reply:
         if request.method == "POST" and path == _INIT_ERROR:
             return self._init_error(request, at)
         if request.method == "POST" and path.startswith(_INVOCATION):
@@ -94,18 +90,16 @@ class RuntimeApi:
                 return self._answered(request, request_id, at, failed=kind == "error")
         return _problem(404, "NotFound", f"{request.method} {path} is not part of the Runtime API 2018-06-01")
 
-    async def _next(self, at: float) -> Reply:
-        waiting: asyncio.Future[Invocation] = asyncio.get_running_loop().create_future()
+    def _next(self, answer: Answer, at: float) -> None:
         try:
             self.happen(Event.NEXT)
         except IllegalTransition as error:
-            return _illegal(error)
-        self._waiting = waiting
+            answer(_illegal(error))
+            return
+        self._waiting = answer
         self._on_heard(Heard(event=Event.NEXT, at=at))
-        invocation = await waiting
-        return Reply(status=200, body=invocation.payload, headers=_headers(invocation))
 
-    def _init_error(self, request: Request, at: float) -> Reply:
+    def _init_error(self, request: HttpRequest, at: float) -> Reply:
         try:
             self.happen(Event.INIT_ERROR)
         except IllegalTransition as error:
@@ -114,7 +108,7 @@ class RuntimeApi:
         self._on_heard(Heard(event=Event.INIT_ERROR, at=at, body=request.body or b"", error_type=error_type))
         return _ACCEPTED
 
-    def _answered(self, request: Request, request_id: str, at: float, *, failed: bool) -> Reply:
+    def _answered(self, request: HttpRequest, request_id: str, at: float, *, failed: bool) -> Reply:
         event = Event.ERROR if failed else Event.RESPONSE
         if self._invocation is None or self._invocation.request_id != request_id:
             return _problem(400, "InvalidRequestID", "Invalid request ID")

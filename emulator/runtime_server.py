@@ -1,149 +1,199 @@
 """Serves the Runtime API of one execution environment, on a socket that was made elsewhere, and waits for the runtime.
 
-Each environment has an event loop of its own, which runs only while somebody waits for that environment, on that
-caller's thread: an idle environment costs nothing, and an invocation is never handed from thread to thread.
+It runs only while somebody waits for that environment, on that caller's thread: an idle environment costs nothing, and
+an invocation is never handed from thread to thread. There is no event loop: asyncio alone takes as long to import as a
+container to start, and a round trip is a quarter shorter without.
 """
 
 from __future__ import annotations
 
-import asyncio
+import math
+import os
+import select
+import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from contextlib import suppress
+from typing import Final
 
-from aiohttp import web
-
+from emulator.http1 import CONTINUE, HttpRequest, MalformedMessage, RequestReader, encode_response
 from emulator.lifecycle import Heard
 from emulator.limits import quota
-from emulator.runtime_api import Reply, Request, RuntimeApi
+from emulator.runtime_api import Reply, RuntimeApi
 from emulator.sandbox.base import Exit
 
-if TYPE_CHECKING:
-    import socket
-
-    from aiohttp.web_request import BaseRequest
-
-_KEEP_ALIVE_S: Final = 1e9  # the client keeps its connection for as long as the environment lives
-_HANG_UP_S: Final = 0.05  # aiohttp reads 0 as "for ever"
+_CHUNK: Final = 1 << 18
+_MS: Final = 1000
+_ENDED: Final = select.POLLHUP | select.POLLERR | select.POLLNVAL
 
 
 class RuntimeServer:
     """One life of a runtime, as its server. One thread at a time waits; `hear` and `close` may come from any."""
 
     def __init__(self, listener: socket.socket, *, peer: str | None = None) -> None:
-        self._loop = asyncio.new_event_loop()
         self._heard: deque[Heard | Exit] = deque()
-        self.api = RuntimeApi(self._take, peer=peer)
-        self._waiting = False
+        self.api = RuntimeApi(self._heard.append, peer=peer)
         self._closed = False
         self._state = threading.Lock()
-        self._loop_in_use = threading.RLock()
-        try:
-            self._server, self._protocol = self._loop.run_until_complete(self._serve(listener))
-        except BaseException:
-            self._loop.close()
-            raise
+        self._in_use = threading.RLock()
+        self._connections: dict[int, _Connection] = {}
+        self._most = quota("Response").maximum or 0
+        self._listener = listener.dup()  # the sandbox closes its own, whenever it likes
+        self._listener.settimeout(0)
+        self._wake_read, self._wake_write = os.pipe()
+        self._poll = select.poll()
+        self._poll.register(self._listener, select.POLLIN)
+        self._poll.register(self._wake_read, select.POLLIN)
 
     def hear(self, what: Exit) -> None:
         """Something that did not come by HTTP."""
         with self._state:
             if not self._closed:
-                self._loop.call_soon_threadsafe(self._take, what)
+                self._heard.append(what)
+                os.write(self._wake_write, b"x")
 
     def wait(self, limit: float) -> Heard | Exit | None:
         """Serve until something is heard and return it; None when `time.perf_counter()` reaches `limit` first."""
-        with self._loop_in_use:
-            if not self._heard and not self._closed:
-                self._run_until(limit)
+        with self._in_use:
+            last = False
+            while not self._heard and not self._closed and not last:
+                left = limit - time.perf_counter()
+                last = left <= 0
+                self._serve(max(0.0, left))
             if self._heard:
                 return self._heard.popleft()
-            return self._last_word()
+            return Exit(lost="it was closed") if self._closed else None
 
     def close(self) -> None:
         """Close the socket and every connection, whoever waits; returns when that is done, at each call."""
         with self._state:
-            if not self._closed:
-                self._closed = True
-                self._loop.call_soon_threadsafe(self._wake)
-        with self._loop_in_use:
-            if not self._loop.is_closed():
-                try:
-                    self._loop.run_until_complete(self._end())
-                except KeyboardInterrupt:
-                    # One that came while a task ran is raised a second time, by the task that awaited it.
-                    self._loop.run_until_complete(self._end())
-                    raise
-                finally:
-                    self._loop.close()
+            first, self._closed = not self._closed, True
+            if first:
+                os.write(self._wake_write, b"x")
+        with self._in_use:
+            if not first:
+                return
+            self.api.hang_up()
+            for connection in self._connections.values():
+                connection.socket.close()
+            self._connections.clear()
+            self._listener.close()
+            os.close(self._wake_read)
+            os.close(self._wake_write)
 
-    def _last_word(self) -> Exit | None:
-        return Exit(lost="it was closed") if self._closed else None
+    def _serve(self, seconds: float) -> None:
+        """Wait for what comes within the time, and do what it asks for."""
+        for descriptor, what in self._poll.poll(math.ceil(seconds * _MS)):
+            connection = self._connections.get(descriptor)
+            if connection is not None:
+                self._attend(connection, what)
+            elif descriptor == self._wake_read:
+                os.read(descriptor, _CHUNK)
+            else:
+                self._accept()
 
-    def _run_until(self, limit: float) -> None:
-        timer = self._loop.call_later(max(0.0, limit - time.perf_counter()), self._loop.stop)
-        self._waiting = True
+    def _accept(self) -> None:
+        with suppress(BlockingIOError, ConnectionError):  # it has gone again
+            accepted, address = self._listener.accept()
+            made = _Connection(accepted, address[0], self._most)
+            self._connections[accepted.fileno()] = made
+            self._poll.register(accepted, select.POLLIN)
+
+    def _attend(self, connection: _Connection, what: int) -> None:
+        descriptor = connection.socket.fileno()
         try:
-            self._loop.run_forever()
-        finally:
-            self._waiting = False
-            timer.cancel()
+            if what & select.POLLOUT:
+                connection.send()
+            if what & (select.POLLIN | _ENDED):
+                connection.receive()
+            self._answer(connection)
+        except (OSError, EOFError):
+            self._forget(connection, descriptor)
+        self._watch(connection, descriptor)
 
-    def _take(self, what: Heard | Exit) -> None:
-        self._heard.append(what)
-        self._wake()
+    def _watch(self, connection: _Connection, descriptor: int) -> None:
+        if descriptor in self._connections:
+            events = select.POLLOUT if connection.unsent else 0
+            self._poll.modify(descriptor, events if connection.ending else events | select.POLLIN)
 
-    def _wake(self) -> None:
-        if self._waiting:
-            self._loop.stop()
+    def _answer(self, connection: _Connection) -> None:
+        """Requests of one connection are answered in their order, each after the one before."""
+        while not connection.owing and (request := connection.next()) is not None:
+            connection.owing = True
+            keep_alive = request.keep_alive
 
-    async def _serve(self, listener: socket.socket) -> tuple[asyncio.Server, web.Server]:
-        protocol = web.Server(_handler(self.api), access_log=None, keepalive_timeout=_KEEP_ALIVE_S)
-        ours = listener.dup()  # the sandbox closes its own, whenever it likes
-        ours.settimeout(0)
-        return await self._loop.create_server(protocol, sock=ours), protocol
+            def answer(reply: Reply, keep_alive: bool = keep_alive) -> None:  # noqa: FBT001 - bound, not passed
+                self._reply(connection, reply, keep_alive=keep_alive)
 
-    async def _end(self) -> None:
-        self._server.close()
-        self.api.hang_up()
-        await asyncio.sleep(0)  # the waiting /next ends, so that nothing is left to wait for
-        await self._protocol.shutdown(timeout=_HANG_UP_S)
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+            self.api.handle(request, answer, peer=connection.peer)
 
+    def _reply(self, connection: _Connection, reply: Reply, *, keep_alive: bool) -> None:
+        connection.owing = False
+        connection.ending = connection.ending or not keep_alive
+        descriptor = connection.socket.fileno()
+        if descriptor < 0:  # the runtime has hung up
+            return
+        headers = {"Content-Type": "application/json", **reply.headers}
+        connection.unsent += encode_response(reply.status, headers, reply.body, close=connection.ending)
+        try:
+            connection.send()
+        except (OSError, EOFError):
+            self._forget(connection, descriptor)
+        self._watch(connection, descriptor)
 
-def _handler(api: RuntimeApi) -> Callable[[BaseRequest], Awaitable[web.Response]]:
-    most = quota("Response").maximum or 0
-
-    async def handle(incoming: BaseRequest) -> web.Response:
-        request = Request(
-            method=incoming.method,
-            path=incoming.path,
-            peer=incoming.remote,
-            headers=incoming.headers,
-            body=await _read(incoming, most),
-        )
-        reply: Reply = await api.handle(request)
-        return web.Response(
-            status=reply.status, body=reply.body, headers=reply.headers, content_type="application/json"
-        )
-
-    return handle
+    def _forget(self, connection: _Connection, descriptor: int) -> None:
+        if self._connections.pop(descriptor, None) is not None:
+            self._poll.unregister(descriptor)
+        connection.socket.close()
 
 
-async def _read(request: BaseRequest, most: int) -> bytes | None:
-    """The body, or None when it is over `most` bytes; what is over is read and thrown away, so that we can answer."""
-    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
-        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    if not request.body_exists:
-        return b""
-    parts: list[bytes] = []
-    size = 0
-    async for part in request.content.iter_any():
-        size += len(part)
-        if size <= most:
-            parts.append(part)
-    return None if size > most else b"".join(parts)
+class _Connection:
+    """One connection of the runtime's: what has come and is not yet asked, what is answered and not yet sent."""
+
+    def __init__(self, accepted: socket.socket, peer: str, most: int) -> None:
+        accepted.settimeout(0)
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket = accepted
+        self.peer = peer
+        self.unsent = b""
+        self.owing = False
+        """A request has not been answered yet."""
+        self.ending = False
+        """Nothing more is read, and the connection is closed when all is sent."""
+        self._reader = RequestReader(most)
+
+    def next(self) -> HttpRequest | None:
+        """The next request that has come whole; none once the connection ends."""
+        return None if self.ending else self._reader.next()
+
+    def receive(self) -> None:
+        """Read what has come; EOFError when the runtime has hung up."""
+        try:
+            data = self.socket.recv(_CHUNK)
+        except BlockingIOError:
+            return
+        if not data or self.ending:
+            raise EOFError
+        try:
+            self._reader.feed(data)
+        except MalformedMessage:
+            self.ending = True
+            self.unsent += encode_response(400, {}, b"", close=True)
+            self.send()
+            return
+        if self._reader.expects_continue:
+            self._reader.expects_continue = False
+            self.unsent += CONTINUE
+            self.send()
+
+    def send(self) -> None:
+        """Send as much as goes; EOFError when all is sent and the connection ends with it."""
+        if self.unsent:
+            try:
+                sent = self.socket.send(self.unsent)
+            except BlockingIOError:
+                return
+            self.unsent = self.unsent[sent:]
+        if self.ending and not self.unsent:
+            raise EOFError

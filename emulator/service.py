@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
 import threading
 import time
-import uuid
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from emulator import variables
 from emulator.concurrency import ACCOUNT_LIMIT, Concurrency
 from emulator.config import FunctionConfig
-from emulator.environment import Environment, Order
 from emulator.errors import BackendError, ConfigurationError, QuotaError
-from emulator.invocation import InvocationResult
 from emulator.limits import check
-from emulator.sandbox.base import Backend
+from emulator.sandbox.base import Backend, SandboxSpec
+
+if TYPE_CHECKING:
+    from emulator.environment import Environment
+    from emulator.invocation import InvocationResult
 
 _LAST_CALLS_S: Final = 10.0  # how long closing waits for a container that is being made
 _AHEAD_AT_ONCE: Final = 2  # containers started side by side: more do not come faster on the engines measured
@@ -50,7 +48,6 @@ class LambdaService:
         self._functions = dict(functions)
         self._backend = backend
         self._on_log = on_log
-        import_server_ahead()
         self._lock = threading.Lock()
         self._concurrency = Concurrency(self._functions.values(), concurrency)
         self._over = threading.Condition(self._lock)  # told at the end of each invocation
@@ -93,11 +90,13 @@ class LambdaService:
         The environment used last serves again; `fresh` takes a new one, so that the invocation is cold. `qualifier` is
         what the caller has named and becomes part of the ARN that the function sees. Raises Throttled at the limit.
         """
+        from emulator.environment import Order  # noqa: PLC0415 - see _make
+
         config = self._config(name)
         for violation in check("request", {"Request": len(payload)}):
             raise QuotaError(violation.message, hint=violation.hint)
         order = Order(
-            request_id=request_id or str(uuid.uuid4()),
+            request_id=request_id or _request_id(),
             payload=payload,
             function_arn=variables.function_arn(name, qualifier),
             trace_id=trace_id or _trace_id(),
@@ -131,6 +130,8 @@ class LambdaService:
         if missing == 1:
             self._add_ready(config)
         elif missing > 1:
+            from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - one start needs no pool
+
             with ThreadPoolExecutor(max_workers=_AHEAD_AT_ONCE, thread_name_prefix="prepare") as pool:
                 for task in [pool.submit(self._add_ready, config) for _ in range(missing)]:
                     task.result()
@@ -156,6 +157,8 @@ class LambdaService:
             left = list(self._all)
         try:
             if len(left) > 1:
+                from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - one end needs no pool
+
                 with ThreadPoolExecutor(max_workers=8, thread_name_prefix="close") as pool:
                     for task in [pool.submit(environment.close) for environment in left]:
                         task.result()
@@ -188,9 +191,11 @@ class LambdaService:
         return self._make(config)
 
     def _make(self, config: FunctionConfig) -> Environment:
-        made = Environment(
-            config, self._backend, variables.function_variables(config, datetime.now(tz=UTC)), self._on_log
-        )
+        sandbox = self._backend.prepare(_spec(config))
+        # Imported while the sandbox starts: nothing of it is needed before.
+        from emulator.environment import Environment  # noqa: PLC0415 - see above
+
+        made = Environment(config, sandbox, self._on_log)
         try:
             with self._lock:
                 self._refuse_if_closed()
@@ -213,12 +218,6 @@ class LambdaService:
         with self._lock:
             self._all.discard(environment)
         environment.close()
-
-
-def import_server_ahead() -> None:
-    """Import the HTTP server beside whatever comes next: that takes as long as starting a container does."""
-    target, module = importlib.import_module, "emulator.runtime_server"
-    threading.Thread(target=target, args=(module,), name="import", daemon=True).start()
 
 
 def validate(config: FunctionConfig) -> None:
@@ -298,7 +297,30 @@ def _fit_in_memory(memory_mb: int) -> int:
     return max(1, free_mb // memory_mb)
 
 
+def _spec(config: FunctionConfig) -> SandboxSpec:
+    return SandboxSpec(
+        function_name=config.name,
+        handler=config.handler,
+        runtime=config.runtime,
+        code=config.code,
+        layers=config.layers,
+        memory_mb=config.memory_mb,
+        cpu_share=config.cpu_share,
+        tmp_mb=config.ephemeral_storage_mb,
+        environment=variables.function_variables(config, time.gmtime()),
+        architecture=config.architecture,
+        image=config.image,
+    )
+
+
+def _request_id() -> str:
+    """A random UUID, as Lambda's are."""
+    import uuid  # noqa: PLC0415 - needed once a sandbox starts, and not before
+
+    return str(uuid.uuid4())
+
+
 def _trace_id() -> str:
     """An X-Ray trace header that is not sampled: `Root=1-<8 hex of time>-<24 hex>;Parent=<16 hex>;Sampled=0`."""
-    digits = uuid.uuid4().hex
-    return f"Root=1-{int(time.time()):08x}-{digits[:24]};Parent={uuid.uuid4().hex[:16]};Sampled=0"
+    digits = os.urandom(20).hex()
+    return f"Root=1-{int(time.time()):08x}-{digits[:24]};Parent={digits[24:]};Sampled=0"

@@ -7,9 +7,9 @@ Names and values from a dump of the real service (python3.14, LocalStack's snaps
 from __future__ import annotations
 
 import json
-import uuid
+import os
+import time
 from collections.abc import Mapping
-from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -53,9 +53,9 @@ def function_arn(name: str, qualifier: str | None = None) -> str:
     return arn if qualifier is None else f"{arn}:{qualifier}"
 
 
-def log_stream_name(now: datetime) -> str:
+def log_stream_name(now: time.struct_time) -> str:
     """`YYYY/MM/DD/[$LATEST]` and 32 hexadecimal digits, one per execution environment."""
-    return f"{now:%Y/%m/%d}/[$LATEST]{uuid.uuid4().hex}"
+    return f"{time.strftime('%Y/%m/%d', now)}/[$LATEST]{os.urandom(16).hex()}"
 
 
 def measured_bytes(variables: Mapping[str, str]) -> int:
@@ -68,7 +68,7 @@ def reserved(variables: Mapping[str, str]) -> list[str]:
     return sorted(variables.keys() & RESERVED)
 
 
-def function_variables(config: FunctionConfig, now: datetime) -> dict[str, str]:
+def function_variables(config: FunctionConfig, now: time.struct_time) -> dict[str, str]:
     """Everything but `AWS_LAMBDA_RUNTIME_API`, which depends on the sandbox.
 
     The credentials are placeholders, so that an SDK's client can be made; they open nothing. The paths are Lambda's,

@@ -11,6 +11,7 @@ from emulator import environment as module
 from emulator import runtime_api, runtime_server
 from emulator.config import FunctionConfig
 from emulator.environment import Environment, Order
+from emulator.sandbox.base import SandboxSpec
 from tests.fakes import FakeBackend, FakeSandbox, FakeServer, Runtime
 from tests.hand_loop import FakeClock
 
@@ -20,8 +21,19 @@ if TYPE_CHECKING:
     import pytest
 
     from emulator.invocation import InvocationResult
-    from emulator.sandbox.base import Backend, Figures
+    from emulator.sandbox.base import Figures
 
+SPEC = SandboxSpec(
+    function_name="F",
+    handler="app.handler",
+    runtime="python3.13",
+    code=Path("code"),
+    layers=(),
+    memory_mb=256,
+    cpu_share=0.1,
+    tmp_mb=512,
+    environment={"TZ": ":UTC"},
+)
 REQUEST_ID = "b4feda01-4e66-40ff-a833-2c11f3c8c290"
 START = f"START RequestId: {REQUEST_ID} Version: $LATEST\n"
 END = f"END RequestId: {REQUEST_ID}\n"
@@ -56,8 +68,7 @@ class Bench:
             timeout_s=timeout_s,
         )
         fakes = FakeBackend(*lives, clock=self.clock, figures=figures, peer=peer)
-        backend: Backend = fakes
-        made = Environment(config, backend, {"TZ": ":UTC"}, on_log)
+        made = Environment(config, fakes.prepare(SPEC), on_log)
         self.opened.append(made)
         return made, fakes.sandboxes[0]
 

@@ -12,8 +12,9 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
+from emulator.http1 import HttpRequest
 from emulator.lifecycle import Heard
-from emulator.runtime_api import Reply, Request, RuntimeApi
+from emulator.runtime_api import Reply, RuntimeApi
 from emulator.sandbox.base import Capabilities, Enforcement, Exit, Figures, SandboxSpec
 from tests.hand_loop import FakeClock, HandLoop
 
@@ -62,8 +63,10 @@ class FakeRuntime:
     ) -> Reply:
         """One request to the Runtime API, from `peer` or from the sandbox's own address; None is a body too large."""
         caller = peer or self.sandbox.peer
-        request = Request(method=method, path=API + path, peer=caller, headers=headers or {}, body=body)
-        return await self._api.handle(request)
+        named = {name.lower(): value for name, value in (headers or {}).items()}
+        request = HttpRequest(method=method, target=API + path, headers=named, body=body, keep_alive=True)
+        reply: Reply = await self.sandbox.loop.reply(lambda answer: self._api.handle(request, answer, peer=caller))
+        return reply
 
     async def next(self) -> Reply:
         """Ask for an event and wait for it."""
@@ -329,6 +332,6 @@ class FakeServer:
         """Hang up, as the server does."""
         self.closed += 1
         self.api.hang_up()
-        self._sandbox.loop.drain()
+        self._sandbox.loop.hang_up()
         if self.trouble is not None:
             raise self.trouble

@@ -40,6 +40,7 @@ class HandLoop:
         self._due: deque[Callable[[], object]] = deque()
         self._tasks: list[asyncio.Task[Any]] = []
         self._draining = False
+        self._unanswered: set[asyncio.Future[Any]] = set()
 
     def get_debug(self) -> bool:
         """Tasks ask for it."""
@@ -67,6 +68,28 @@ class HandLoop:
     def finish(self, coroutine: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - whatever the coroutine gives
         """The result of a coroutine that needs to wait for nothing."""
         return self.start(coroutine).result()
+
+    async def reply(self, ask: Callable[[Callable[[Any], None]], None]) -> Any:  # noqa: ANN401 - as the answer is
+        """Ask something that answers by a callback, and wait for the answer."""
+        waiting = self.create_future()
+        self._unanswered.add(waiting)
+
+        def answer(value: object) -> None:
+            if not waiting.done():  # whoever asked may have gone
+                waiting.set_result(value)
+                self.drain()
+
+        try:
+            ask(answer)
+            return await waiting
+        finally:
+            self._unanswered.discard(waiting)
+
+    def hang_up(self) -> None:
+        """Nobody will answer any more: whoever waits for a reply ends there."""
+        for waiting in list(self._unanswered):
+            waiting.cancel()
+        self.drain()
 
     def drain(self) -> None:
         """Run what is due, and what that makes due."""

@@ -65,7 +65,8 @@ def traces() -> set[str]:
 def engine_traces() -> set[str]:
     """Containers, networks and volumes on the engine, if one answers."""
     try:
-        client = docker_engine.connect().client
+        engine = docker_engine.connect()
+        client = engine.client
     except BackendError:
         return set()
     try:
@@ -78,7 +79,7 @@ def engine_traces() -> set[str]:
         # A volume without a name of ours is a leak once no container uses it.
         dangling = client.api.volumes(filters={"dangling": True})["Volumes"] or ()
     finally:
-        client.close()
+        engine.close()
     ours = {
         f"{kind} {found.get('Id') or found['Name']}"
         for kind, found in labelled

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from emulator.errors import BackendError, ConfigurationError
 
 if TYPE_CHECKING:
-    from emulator.sandbox.base import Backend
+    from emulator.sandbox.base import Backend, Ending
 
 Choice = Literal["auto", "docker", "process"]
 CHOICES: tuple[Choice, ...] = ("auto", "docker", "process")
@@ -19,7 +19,7 @@ def open_backend(
     choice: Choice,
     *,
     network: str | None = None,
-    keep: bool = False,
+    ending: Ending = "remove",
     on_progress: Callable[[str], None] | None = None,
     on_fallback: Callable[[str], None] | None = None,
 ) -> Backend:
@@ -33,7 +33,7 @@ def open_backend(
         on_fallback("the Docker backend needs an engine on this very machine")
     if choice == "docker" or (choice == "auto" and not elsewhere):
         try:
-            return _docker(network=network, keep=keep, on_progress=on_progress)
+            return _docker(network=network, ending=ending, on_progress=on_progress)
         except BackendError as error:
             if choice == "docker":
                 raise
@@ -47,8 +47,8 @@ def open_backend(
     return ProcessBackend()
 
 
-def _docker(*, network: str | None, keep: bool, on_progress: Callable[[str], None] | None) -> Backend:
+def _docker(*, network: str | None, ending: Ending, on_progress: Callable[[str], None] | None) -> Backend:
     from emulator.sandbox.docker import DockerBackend  # noqa: PLC0415 - see above
     from emulator.sandbox.docker_engine import connect  # noqa: PLC0415 - see above
 
-    return DockerBackend(connect(), network=network, keep=keep, on_progress=on_progress)
+    return DockerBackend(connect(), network=network, ending=ending, on_progress=on_progress)

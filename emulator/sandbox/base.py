@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 Enforcement = Literal["kernel", "watched", "none"]
+Ending = Literal["remove", "leave", "keep"]
+"""What becomes of a closed sandbox: it is gone when `close` returns; or its removal is under way then, for a process
+that ends itself; or its corpse is kept for a look."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

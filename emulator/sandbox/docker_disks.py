@@ -10,18 +10,14 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from docker.types import LogConfig, Mount
-
 from emulator.errors import BackendError
 from emulator.sandbox import loop_device, storage
 from emulator.sandbox.docker_container import LABEL, OWNER_LABEL, attach, folder_prefix, remove
-from emulator.sandbox.docker_engine import engine_errors
+from emulator.sandbox.docker_engine import Engine, engine_errors
 from emulator.sandbox.owner import owner
 
 if TYPE_CHECKING:
-    from docker import APIClient
-
-    from emulator.sandbox.image import BaseImage
+    from emulator.sandbox.image_find import BaseImage
 
 _FOLDER: Final = "/run/preflight-disks"
 _ANSWER_TIMEOUT_S: Final = 20
@@ -30,8 +26,8 @@ _ANSWER_TIMEOUT_S: Final = 20
 class DiskKeeper:
     """The helper container: it holds the devices' descriptors and ends, freeing them, when its input does."""
 
-    def __init__(self, api: APIClient, base: BaseImage) -> None:
-        self._api = api
+    def __init__(self, engine: Engine, base: BaseImage) -> None:
+        self._engine = engine
         self._lock = threading.Lock()
         self._folder = tempfile.TemporaryDirectory(prefix=folder_prefix())
         self._stream: socket.socket | None = None
@@ -71,36 +67,35 @@ class DiskKeeper:
         container, self._container = self._container, None
         if container is not None:
             with engine_errors("the helper container for disks could not be removed"):
-                remove(self._api, container)
+                remove(self._engine.calls, container)
 
     def _start(self, base: BaseImage) -> None:
-        api = self._api
-        host_config = api.create_host_config(
-            auto_remove=True,
-            log_config=LogConfig(type="none"),
-            mounts=[
-                Mount(_FOLDER, self._folder.name, type="bind"),
-                Mount("/dev", "/dev", type="bind"),  # the nodes of loop devices that are made later appear there
-            ],
-            network_mode="none",
-            # What loop devices take of "privileged": the ioctl's capability and the two kinds of device.
-            cap_add=["SYS_ADMIN", "MKNOD"],
-            device_cgroup_rules=["b 7:* rwm", "c 10:237 rwm"],
-        )
-        config = api.create_container_config(
-            image=base.id,
-            entrypoint=[f"/var/lang/bin/python{base.python}", "-I", "-c", Path(loop_device.__file__).read_text()],
-            command=[],
-            host_config=host_config,
-            labels={LABEL: "disks", OWNER_LABEL: owner()},
-            stdin_open=True,
-            user="0:0",
-        )
-        created: dict[str, Any] = api.create_container_from_config(config)  # type: ignore[no-untyped-call]  # docker's
-        self._container = str(created["Id"])
-        self._stream = attach(api, self._container)
+        engine = self._engine
+        config = {
+            "Image": base.id,
+            "Entrypoint": [f"/var/lang/bin/python{base.python}", "-I", "-c", Path(loop_device.__file__).read_text()],
+            "Cmd": [],
+            "Labels": {LABEL: "disks", OWNER_LABEL: owner()},
+            "OpenStdin": True,
+            "User": "0:0",
+            "HostConfig": {
+                "AutoRemove": True,
+                "LogConfig": {"Type": "none", "Config": {}},
+                "Mounts": [
+                    {"Type": "bind", "Target": _FOLDER, "Source": self._folder.name},
+                    # The nodes of loop devices that are made later appear there.
+                    {"Type": "bind", "Target": "/dev", "Source": "/dev"},
+                ],
+                "NetworkMode": "none",
+                # What loop devices take of "privileged": the ioctl's capability and the two kinds of device.
+                "CapAdd": ["SYS_ADMIN", "MKNOD"],
+                "DeviceCgroupRules": ["b 7:* rwm", "c 10:237 rwm"],
+            },
+        }
+        self._container = str(engine.calls.call("POST", "/containers/create", body=config)["Id"])
+        self._stream = attach(engine.client.api, self._container)
         self._stream.settimeout(_ANSWER_TIMEOUT_S)
-        api.start(self._container)
+        engine.calls.call("POST", f"/containers/{self._container}/start")
 
     def _line(self, stream: socket.socket) -> bytes:
         """One line of the container's standard output, out of the engine's frames."""

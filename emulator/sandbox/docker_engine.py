@@ -5,21 +5,22 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-
-import docker
-import docker.errors
-import requests.exceptions
-from docker.context import ContextAPI
+from typing import TYPE_CHECKING, Final
 
 from emulator.errors import BackendError
+from emulator.sandbox.docker_calls import TIMEOUT_S, Calls, EngineRefused, PackageCalls, SocketCalls
 
+if TYPE_CHECKING:
+    import docker
+
+_UNIX: Final = "unix://"
+_ANY_VERSION: Final = "1.24"  # a ping has none, but the package wants to be told one
 PRIVATE_SOCKET = Path("/run/lambda-preflight/docker.sock")  # where scripts/engine starts one
 _DEFAULT_SOCKET = Path("/var/run/docker.sock")
-_CONNECT_TIMEOUT_S = 60
 
 NO_ENGINE_HINT = (
     "Start Docker, or run `sudo scripts/engine up` (Debian), or use `--backend process`, which enforces fewer limits."
@@ -33,15 +34,28 @@ _NOT_ALLOWED_HINT = "The engine's socket is not open to you: join its group (mos
 class Engine:
     """A Docker engine that answered; `local` when its socket is a file of this machine."""
 
-    client: docker.DockerClient
+    calls: Calls
     address: str
+    api_version: str
     local: bool
+
+    @cached_property
+    def client(self) -> docker.DockerClient:
+        """The docker package's client, for what is more than question and answer; made when first asked for."""
+        return _client(self.address, self.api_version)
+
+    def close(self) -> None:
+        """Let go of every connection."""
+        self.calls.close()
+        made: docker.DockerClient | None = self.__dict__.get("client")
+        if made is not None:
+            made.close()
 
     @cached_property
     def info(self) -> Mapping[str, object]:
         """What the engine says of itself; asked for once and only if needed, since it takes a while."""
         with engine_errors("the engine did not say what it is"):
-            told: Mapping[str, object] = self.client.info()
+            told: Mapping[str, object] = self.calls.call("GET", "/info")
         return told
 
     @property
@@ -60,55 +74,97 @@ def candidates(environ: Mapping[str, str]) -> tuple[str, ...]:
     if environ.get("DOCKER_HOST"):
         return (environ["DOCKER_HOST"],)
     found = [f"unix://{_DEFAULT_SOCKET}"] if _DEFAULT_SOCKET.exists() else []
-    context = ContextAPI.get_current_context() if (Path.home() / ".docker" / "config.json").exists() else None
-    if context is not None and context.Host and context.Host not in (f"unix://{_DEFAULT_SOCKET}", *found):
-        found.insert(0, context.Host)
+    host = _context_host() if (Path.home() / ".docker" / "config.json").exists() else None
+    if host and host not in (f"unix://{_DEFAULT_SOCKET}", *found):
+        found.insert(0, host)
     if PRIVATE_SOCKET.exists():
         found.append(f"unix://{PRIVATE_SOCKET}")
     return tuple(found)
+
+
+def _context_host() -> str | None:
+    from docker.context import ContextAPI  # noqa: PLC0415 - see docker_calls: only where contexts are in use
+
+    host: str | None = ContextAPI.get_current_context().Host
+    return host
 
 
 def connect() -> Engine:
     """The first engine that answers; BackendError with what was tried where none does."""
     tried = []
     for address in candidates(os.environ):
-        client = None
         try:
-            client = docker.DockerClient(base_url=address, version=_version(address), timeout=_CONNECT_TIMEOUT_S)
-        except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
-            if client is not None:
-                client.close()
-            tried.append(f"{address}: {_reason(error)}")
-        else:
-            return Engine(
-                client=client, address=address, local=address.startswith("unix://") and sys.platform == "linux"
-            )
+            with engine_errors(address):
+                return _open(address)
+        except BackendError as error:
+            tried.append(f"{address}: {_reason(error.__cause__ or error)}")
     detail = "; ".join(tried) if tried else "no socket was found"
     hint = _NOT_ALLOWED_HINT if "permission denied" in detail.lower() else NO_ENGINE_HINT
     raise BackendError(f"no Docker engine answers ({detail})", hint=hint)
 
 
+def _open(address: str) -> Engine:
+    if address.startswith(_UNIX):
+        calls = SocketCalls(address.removeprefix(_UNIX))
+        try:
+            version = calls.negotiate()
+        except BaseException:
+            calls.close()
+            raise
+        return Engine(calls=calls, address=address, api_version=version, local=sys.platform == "linux")
+    version = _version(address)
+    client = _client(address, version)
+    engine = Engine(calls=PackageCalls(client), address=address, api_version=version, local=False)
+    engine.__dict__["client"] = client
+    return engine
+
+
+def _client(address: str, version: str) -> docker.DockerClient:
+    import docker  # noqa: PLC0415 - see docker_calls
+
+    return docker.DockerClient(base_url=address, version=version, timeout=TIMEOUT_S)
+
+
 def _version(address: str) -> str:
     """The engine's API version, by a ping: `version="auto"` makes it run two programs to tell theirs as well."""
-    with closing(docker.APIClient(base_url=address, timeout=_CONNECT_TIMEOUT_S)) as api:
-        answer = api.get(f"{api.base_url}/_ping", timeout=_CONNECT_TIMEOUT_S)
+    client = _client(address, _ANY_VERSION)
+    try:
+        answer = client.api.get(f"{client.api.base_url}/_ping", timeout=TIMEOUT_S)
         answer.raise_for_status()
         return str(answer.headers["Api-Version"])
+    finally:
+        client.close()
 
 
 @contextmanager
 def engine_errors(doing: str) -> Iterator[None]:
-    """Turns what the docker package raises into one BackendError that says what was being done."""
+    """Turns what an engine's calls and the docker package raise into one BackendError that says what was being done."""
     try:
         yield
-    except docker.errors.APIError as error:
-        explanation = str(error.explanation or error)
-        full = "no space left on device" in explanation.lower()
-        hint = "Free some disk space." if full else "Run `preflight doctor`."
-        raise BackendError(f"{doing}: {explanation}", hint=hint) from error
-    except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
+    except EngineRefused as error:
+        raise _refused(doing, error.explanation) from error
+    except OSError as error:  # among them all that requests raises
         message = f"{doing}: the Docker engine does not answer ({_reason(error)})"
         raise BackendError(message, hint=NO_ENGINE_HINT) from error
+    except Exception as error:
+        if not _of_the_package(error):
+            raise
+        explanation = getattr(error, "explanation", None)
+        if explanation is None:
+            message = f"{doing}: the Docker engine does not answer ({_reason(error)})"
+            raise BackendError(message, hint=NO_ENGINE_HINT) from error
+        raise _refused(doing, str(explanation)) from error
+
+
+def _refused(doing: str, explanation: str) -> BackendError:
+    full = "no space left on device" in explanation.lower()
+    return BackendError(f"{doing}: {explanation}", hint="Free some disk space." if full else "Run `preflight doctor`.")
+
+
+def _of_the_package(error: Exception) -> bool:
+    """Its errors exist only where it has been imported, and it is not imported to find out."""
+    errors = sys.modules.get("docker.errors")
+    return errors is not None and isinstance(error, errors.DockerException)
 
 
 def _reason(error: BaseException) -> str:

@@ -8,13 +8,12 @@ stream, in which the entry point puts a mark on request: what came before it is 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import select
-import shutil
 import socket
 import struct
-import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +24,7 @@ from emulator.sandbox.log_pipe import LogPipe
 
 MOUNT: Final = "/run/preflight"
 _CPUS_ONLINE: Final = "/sys/devices/system/cpu/online"
+_HOSTS: Final = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
 _SIGNAL_BASE: Final = 128
 _LAST_SIGNAL: Final = 64
 _MARK: Final = re.compile(rb"\x00preflight-(?:mark|exit (\d+))\n")
@@ -79,14 +79,27 @@ class Stdio(Protocol):
         """Stop listening; may be called more than once."""
 
 
+def new_folder(prefix: str) -> Path:
+    """A folder for temporary files that others may enter; `tempfile` itself is not imported on the way to a start.
+
+    Its import, with `random` and `shutil`, takes as long as everything else in this module.
+    """
+    for base in (os.environ.get("TMPDIR"), "/tmp", "/var/tmp"):  # noqa: S108 - the names that follow are unique
+        if base and os.access(base, os.W_OK | os.X_OK):
+            folder = Path(base, f"{prefix}{os.urandom(6).hex()}")
+            folder.mkdir(mode=0o700)
+            folder.chmod(0o755)
+            return folder
+    raise FileNotFoundError(errno.ENOENT, "No usable temporary directory", "/tmp")  # noqa: S108 - see above
+
+
 class Pipes:
     """Named pipes in a folder that the container mounts; the container ends by itself should the emulator die."""
 
     entry = PIPES_ENTRY
 
     def __init__(self, prefix: str, *, cpus: int | None = None) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix=prefix))
-        self._folder.chmod(0o755)
+        self._folder = new_folder(prefix)
         self._fds: dict[str, int] = {}
         for name, mode in (("go", 0o644), ("log", 0o622), ("status", 0o622)):
             path = self._folder / name
@@ -94,7 +107,11 @@ class Pipes:
             path.chmod(mode)
             # Opened for both ways: a pipe without a writer would read as ended for ever.
             self._fds[name] = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        self.mounts = {MOUNT: str(self._folder)}
+        # The engine writes none for a container that it gives no network.
+        hosts = self._folder / "hosts"
+        hosts.write_text(_HOSTS)
+        hosts.chmod(0o644)
+        self.mounts = {MOUNT: str(self._folder), "/etc/hosts": str(hosts)}
         if cpus is not None:
             # A cpuset alone does not do it: `os.cpu_count()` asks this file (glibc 2.35).
             shown = self._folder / "cpus"
@@ -136,7 +153,10 @@ class Pipes:
         held = [self._wake_read, self._wake_write, *self._fds.values()]
         for descriptor in held if self._pidfd is None else [*held, self._pidfd]:
             os.close(descriptor)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # whoever took it for abandoned was first
+            for path in self._folder.iterdir():
+                path.unlink(missing_ok=True)
+            self._folder.rmdir()
 
     def _watch(self, on_exit: Callable[[Exit | None], None]) -> None:
         poller = select.poll()

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from emulator import cache
 from emulator.errors import BackendError, ConfigurationError
 
 # What awslambdaric needs at run time; fixed as a set because `/var/runtime` must hold these and nothing else.
@@ -89,6 +90,11 @@ def find(runtime: str) -> Interpreter:
     raise _not_found(runtime, own)
 
 
+def is_own(interpreter: Interpreter) -> bool:
+    """Whether it is the emulator's own, which is found without a search."""
+    return interpreter == _own()
+
+
 def runtime_client(interpreter: Interpreter) -> Path:
     """A folder of AWS's runtime client, compiled for this interpreter's X.Y and world-readable; made once and kept.
 
@@ -96,7 +102,7 @@ def runtime_client(interpreter: Interpreter) -> Path:
     """
     versions = client_versions()
     _refuse_unsupported(interpreter, versions["awslambdaric"])
-    folder = cache_folder() / "runtime-client" / _client_key(interpreter, versions)
+    folder = cache.folder() / "runtime-client" / _client_key(interpreter, versions)
     if (folder / "awslambdaric" / "__main__.py").is_file():
         return folder
     try:
@@ -117,13 +123,6 @@ def runtime_client(interpreter: Interpreter) -> Path:
         hint = "free some space, or point XDG_CACHE_HOME at a folder that you may write"
         raise BackendError(message, hint=hint) from error
     return folder
-
-
-def cache_folder() -> Path:
-    """Where the emulator keeps what it can make again: `lambda-preflight` below `$XDG_CACHE_HOME` or `~/.cache`."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification tells readers to ignore a relative path.
-    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "lambda-preflight"
 
 
 def client_versions() -> dict[str, str]:

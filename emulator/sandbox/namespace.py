@@ -6,7 +6,6 @@ import ctypes
 import os
 import socket
 import threading
-from concurrent.futures import Future
 
 _CLONE_NEWNET = 0x40000000
 
@@ -16,18 +15,21 @@ def listen_inside(pid: int, host: str, port: int, *, backlog: int = 16) -> socke
 
     A namespace belongs to a thread, so a thread of its own goes in, makes the socket and ends.
     """
-    result: Future[socket.socket] = Future()
+    made: list[socket.socket] = []
+    failed: list[OSError] = []
 
     def enter() -> None:
         try:
-            result.set_result(_enter_and_listen(pid, host, port, backlog))
-        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
-            result.set_exception(error)
+            made.append(_enter_and_listen(pid, host, port, backlog))
+        except OSError as error:  # raised again where it is waited for
+            failed.append(error)
 
     thread = threading.Thread(target=enter, name=f"netns-{pid}")
     thread.start()
     thread.join()
-    return result.result()
+    for error in failed:
+        raise error
+    return made[0]
 
 
 def _enter_and_listen(pid: int, host: str, port: int, backlog: int) -> socket.socket:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import socket
@@ -39,11 +38,11 @@ def abandoned(name: str) -> bool:
 def _place() -> str:
     """Process ids mean something within one PID namespace of one boot of one machine."""
     try:
-        parts = [Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")]
-        parts.append(str(Path("/proc/self/ns/pid").readlink()))
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").replace("-", "")
+        namespace = Path("/proc/self/ns/pid").stat().st_ino
     except OSError:
-        parts = [socket.gethostname()]
-    return hashlib.sha256("".join(parts).encode()).hexdigest()[:12]
+        boot, namespace = socket.gethostname().encode().hex().ljust(12, "0"), 0
+    return f"{int(boot[:12], 16) ^ namespace:012x}"
 
 
 def _start_time(pid: int) -> int | None:

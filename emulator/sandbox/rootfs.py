@@ -41,6 +41,7 @@ _BUNDLES = (
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 )
+LD_CACHE = Path("/etc/ld.so.cache")
 _ZONES = "/usr/share/zoneinfo"
 _LOCALES = ("/usr/lib/locale/C.utf8", "/usr/lib/locale/C.UTF-8")
 # What manylinux2014 lets a wheel expect from the system (PEP 599) and Lambda's own images have: no X11, GL or GLib.
@@ -77,20 +78,23 @@ _FOLDER = Member(mode=0o755)
 
 def key(interpreter: Interpreter) -> str:
     """A digest of everything that decides what `gather` returns, from a dozen stats: about 1 ms, so once per invoke."""
-    cache = Path("/etc/ld.so.cache")
-    dynload = interpreter.stdlib / "lib-dynload"
-    library = interpreter.prefix / "lib" / f"libpython{interpreter.python}.so.1.0"
-    watched = [interpreter.executable, library, interpreter.stdlib, interpreter.stdlib / "os.py", dynload]
-    watched += [Path(path) for path in ("/bin/sh", _ZONES, *_LOCALES, *_BUNDLES)]
     described = {
         "recipe": _RECIPE,
         "version": interpreter.version,
-        "stats": [_stamp(path) for path in watched],
-        "libraries": hashlib.sha256(cache.read_bytes()).hexdigest() if cache.is_file() else None,
+        "stats": [_stamp(path) for path in watched(interpreter)],
+        "libraries": hashlib.sha256(LD_CACHE.read_bytes()).hexdigest() if LD_CACHE.is_file() else None,
         "client": interpreters.client_versions(),
         "sdk": sdk_version(),
     }
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+
+
+def watched(interpreter: Interpreter) -> list[Path]:
+    """The files and folders, there or not, whose change is taken for a change of the whole."""
+    library = interpreter.prefix / "lib" / f"libpython{interpreter.python}.so.1.0"
+    stdlib = interpreter.stdlib
+    own = [interpreter.executable, library, stdlib, stdlib / "os.py", stdlib / "lib-dynload"]
+    return own + [Path(path) for path in ("/bin/sh", _ZONES, *_LOCALES, *_BUNDLES)]
 
 
 def _stamp(path: Path) -> tuple[str, int, int] | None:

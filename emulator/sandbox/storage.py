@@ -9,27 +9,18 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
-import struct
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Protocol
 
+from emulator import cache
 from emulator.errors import BackendError
-from emulator.limits import MIB
-from emulator.sandbox import loop_device
+from emulator.sandbox import ext4, loop_device
 
-_BLOCK: Final = 4096
-_SLACK_BLOCKS: Final = 8  # the extent tree of one file that fills the disk
-_ROUNDS: Final = 8
-_SUPERBLOCK_OFFSET: Final = 1024
-
-
-def missing_tools() -> tuple[str, ...]:
-    """What making the file system needs and the machine lacks; empty where it can be made, as any user."""
-    return tuple(name for name in ("mkfs.ext4", "debugfs") if _tool(name) is None)
+_RECIPE: Final = 1  # part of a kept file system's name: raise it when the same size should give another one
+_MAGIC: Final = (0x438, b"\x53\xef")  # of ext4's superblock (fs/ext4/ext4.h)
+_CHUNK: Final = 1 << 20
 
 
 def may_attach() -> bool:
@@ -71,7 +62,7 @@ def new_image(size_mb: int, folder: Path) -> Iterator[Path]:
     """A file that holds the file system; its name is gone at the end, the file when nobody holds it any more."""
     image = folder / f"tmp-{os.urandom(8).hex()}.ext4"
     try:
-        make_file_system(image, size_mb)
+        _fill(image, size_mb)
         yield image
     except OSError as error:
         hint = "Free some disk space." if error.errno == errno.ENOSPC else "Run `preflight doctor`."
@@ -81,59 +72,63 @@ def new_image(size_mb: int, folder: Path) -> Iterator[Path]:
         image.unlink(missing_ok=True)
 
 
-def make_file_system(image: Path, size_mb: int) -> None:
-    """Write a sparse ext4 file whose free space is `size_mb` MB and whose root is `drwxrwxrwt root root`."""
-    wanted = size_mb * MIB // _BLOCK + _SLACK_BLOCKS
-    blocks = _first_guess(wanted)
-    for _ in range(_ROUNDS):
-        _format(image, blocks)
-        short = wanted + _kernel_reserve(blocks) - free_blocks(image)
-        if -_SLACK_BLOCKS <= short <= 0:
-            break
-        blocks += short
-    _run("debugfs", "-w", "-f", "-", str(image), script="rmdir lost+found\nset_inode_field / mode 041777\n")
+def _fill(image: Path, size_mb: int) -> None:
+    """An empty file system is made once for each size and copied from then on: some hundred KB, without a program."""
+    kept = cache.folder() / "disks" / f"ext4-{_RECIPE}-{size_mb}"
+    if not _copy(kept, image):
+        ext4.make_file_system(image, size_mb)
+        _keep(image, kept)
 
 
-def _first_guess(wanted: int) -> int:
-    """Blocks in all that leave about `wanted` free: an inode of 256 bytes for 16 KB, three blocks for each group."""
-    blocks = wanted
-    for _ in range(3):
-        blocks = wanted + _kernel_reserve(blocks) + blocks // 64 + 3 * (blocks // 32768 + 1) + 16
-    return blocks
+def _keep(image: Path, kept: Path) -> None:
+    """A cache that cannot be written is no cache: the next one is made anew."""
+    new = kept.with_name(f"{kept.name}.{os.getpid()}")
+    with suppress(OSError):
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            if _copy(image, new):
+                new.replace(kept)
+        finally:
+            new.unlink(missing_ok=True)
 
 
-def _kernel_reserve(blocks: int) -> int:
-    """Blocks that ext4 keeps back for itself at mount: 2 %, 4,096 at most (fs/ext4/super.c, reserved clusters)."""
-    return min(blocks // 50, 4096)
+def _copy(source: Path, target: Path) -> bool:
+    """Copy a sparse file's data and leave its holes; False where the source is no file system."""
+    try:
+        reading = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        if os.pread(reading, len(_MAGIC[1]), _MAGIC[0]) != _MAGIC[1]:
+            return False
+        size = os.fstat(reading).st_size
+        writing = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            os.truncate(writing, size)
+            for begin, end in _extents(reading, size):
+                for at in range(begin, end, _CHUNK):
+                    _write(writing, os.pread(reading, min(_CHUNK, end - at), at), at)
+        finally:
+            os.close(writing)
+    finally:
+        os.close(reading)
+    return True
 
 
-def free_blocks(image: Path) -> int:
-    """Free blocks of 4,096 bytes by the superblock of an ext4 file."""
-    with image.open("rb") as file:
-        file.seek(_SUPERBLOCK_OFFSET)
-        superblock = file.read(1024)
-    low = struct.unpack_from("<I", superblock, 0x0C)[0]
-    high = struct.unpack_from("<I", superblock, 0x158)[0]
-    return int(low + (high << 32))
+def _extents(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
+    end = 0
+    while end < size:
+        try:
+            begin = os.lseek(descriptor, end, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # nothing but a hole is left
+                return
+            raise
+        end = os.lseek(descriptor, begin, os.SEEK_HOLE)
+        yield begin, end
 
 
-def _format(image: Path, blocks: int) -> None:
-    image.unlink(missing_ok=True)
-    with image.open("wb") as file:
-        file.truncate(blocks * _BLOCK)
-    features = "^has_journal,^resize_inode,64bit"
-    _run("mkfs.ext4", "-q", "-F", "-m", "0", "-b", str(_BLOCK), "-O", features, "-E", "root_owner=0:0", str(image))
-
-
-def _tool(name: str) -> str | None:
-    # Debian keeps these in /usr/sbin, which is not on the PATH of an ordinary shell.
-    return shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin:/opt/homebrew/opt/e2fsprogs/sbin")
-
-
-def _run(name: str, *arguments: str, script: str = "") -> None:
-    path = _tool(name)
-    if path is None:
-        raise BackendError(f"{name} is not installed", hint="Install e2fsprogs.")
-    done = subprocess.run([path, *arguments], input=script, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise BackendError(f"{name} failed: {done.stderr.strip()}", hint="Run `preflight doctor`.")
+def _write(descriptor: int, data: bytes, at: int) -> None:
+    while data:
+        written = os.pwrite(descriptor, data, at)
+        data, at = data[written:], at + written

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -21,8 +21,6 @@ from emulator.template.parameters import parameter_value
 from emulator.template.parse import read, read_json
 from emulator.template.tree import Intrinsic, Node, Table, Text, as_table, as_text, choices
 from emulator.template.values import FUNCTION_TYPES, Scope
-
-DEFAULT_NAMES: Final = ("template.yaml", "template.yml", "template.json")
 
 _FILE_SHAPE: Final = 'The file looks like {"FunctionLogicalId": {"NAME": "value"}, "Parameters": {"NAME": "for all"}}.'
 
@@ -94,16 +92,6 @@ class Template:
         return ConfigurationError(f"{self.path}: no function {name!r}", hint=hint)
 
 
-def default_path(folder: Path) -> Path:
-    """The template in this folder: template.yaml, .yml or .json, the first that is there."""
-    for name in DEFAULT_NAMES:
-        if (folder / name).is_file():
-            return folder / name
-    raise ConfigurationError(
-        f"no template in {folder}: looked for {', '.join(DEFAULT_NAMES)}", hint="Name one: --template FILE"
-    )
-
-
 def load(path: Path, *, parameters: Mapping[str, str] | None = None) -> Template:
     """Read a YAML or JSON template; `parameters` replace the defaults of its Parameters."""
     top = read(path)
@@ -151,22 +139,6 @@ def load_environment_file(path: Path, function_names: Mapping[str, str], name: s
             result[variable] = _sam_text(node)
             check_variable(variable, result[variable], node.place)
     return result
-
-
-def with_overrides(
-    config: FunctionConfig,
-    *,
-    memory_mb: int | None = None,
-    timeout_s: int | None = None,
-    environment: Mapping[str, str] | None = None,
-) -> FunctionConfig:
-    """Put in what the command line says: None leaves the template's value, variables are added to its own."""
-    return replace(
-        config,
-        memory_mb=config.memory_mb if memory_mb is None else memory_mb,
-        timeout_s=config.timeout_s if timeout_s is None else timeout_s,
-        environment=MappingProxyType({**config.environment, **(environment or {})}),
-    )
 
 
 def _section(top: Table, key: str) -> Mapping[str, Node]:

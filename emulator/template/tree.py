@@ -5,7 +5,6 @@ Scalars keep the text of the file, because CloudFormation passes text on: 1.50, 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -103,6 +102,8 @@ _WORDS: Final[Mapping[type, str]] = MappingProxyType(
 def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> tuple[str, ...]:
     """Up to three known names that look like this one, best first; upper and lower case are the same here."""
     by_fold = {one.casefold(): one for one in known}
+    import difflib  # noqa: PLC0415 - nobody waits for it unless something is misspelt
+
     return tuple(by_fold[fold] for fold in difflib.get_close_matches(name.casefold(), by_fold, cutoff=cutoff))
 
 

@@ -71,6 +71,15 @@ def test_user(lab: Lab, seen: dict[str, Any]) -> None:
     assert seen["status"] == {"NoNewPrivs": "1", "CapBnd": NO_RIGHTS, "CapEff": NO_RIGHTS}
 
 
+def test_system_calls(lab: Lab) -> None:
+    """No namespaces, mounts, tracing or way to the host of a virtual machine; children can be started as ever."""
+    lab.needs("user")
+    calls = lab.payload("Probe", {"what": ["calls"]})["calls"]
+    assert calls.pop("child") == 7
+    assert calls.pop("vsock")["errno"] == errno.EPERM
+    assert set(calls.values()) == {errno.EPERM}
+
+
 def test_only_tmp_can_be_written(lab: Lab, seen: dict[str, Any]) -> None:
     """Root, code and layers are read-only."""
     lab.needs("read_only_root")
@@ -116,6 +125,8 @@ def test_network(lab: Lab, seen: dict[str, Any]) -> None:
     assert "error" in seen["outside"]
     host, port = seen["environment"]["AWS_LAMBDA_RUNTIME_API"].split(":")
     assert lab.payload("Probe", {"host": host, "port": int(port)})["outside"] == {"value": True}
+    if host == "127.0.0.1":  # by its name too, though there is nobody to ask for names
+        assert lab.payload("Probe", {"host": "localhost", "port": int(port)})["outside"] == {"value": True}
 
 
 def test_network_does_not_reach_this_machine(lab: Lab, seen: dict[str, Any]) -> None:

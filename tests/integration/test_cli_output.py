@@ -202,7 +202,8 @@ def test_docker_is_taken_where_an_engine_answers() -> None:
 @pytest.mark.engine
 def test_kept_sandbox() -> None:
     """PREFLIGHT_KEEP_SANDBOX leaves the container, stopped, for a look; nothing of it runs on."""
-    client = docker_engine.connect().client
+    engine = docker_engine.connect()
+    client = engine.client
     label = {"label": f"{docker_container.FUNCTION_LABEL}=ExitOne"}
     before = {found["Id"] for found in client.api.containers(all=True, filters=label)}
     try:
@@ -214,7 +215,7 @@ def test_kept_sandbox() -> None:
         for found in client.api.containers(all=True, filters=label):
             if found["Id"] not in before:
                 client.api.remove_container(found["Id"], force=True, v=True)
-        client.close()
+        engine.close()
 
 
 def test_terminal_without_colour() -> None:

@@ -59,14 +59,15 @@ def runtime_among_children(pid: int) -> int | None:
 
 def runtime_in_container(pid: int) -> int | None:
     """The same for a process of the container whose owner is `pid`."""
-    client = docker_engine.connect().client
+    engine = docker_engine.connect()
+    client = engine.client
     try:
         for found in client.api.containers(filters={"label": docker_container.LABEL}):
             if is_owned_by(found["Labels"], pid):
                 first = client.api.inspect_container(found["Id"])["State"]["Pid"]
                 return runtime_among_children(first) if first else None
     finally:
-        client.close()
+        engine.close()
     return None
 
 
@@ -149,7 +150,8 @@ def test_killed_in_the_middle(backend: str, event: Path, before: set[str]) -> No
 @pytest.mark.engine
 def test_container_removed_by_somebody_else(event: Path, before: set[str]) -> None:
     """A lost sandbox is no failure of the function: status 3, and the reason."""
-    client = docker_engine.connect().client
+    engine = docker_engine.connect()
+    client = engine.client
     try:
         with started(*sleeping(event, "docker")) as process:
             wait_until_busy(process, "docker")
@@ -162,7 +164,7 @@ def test_container_removed_by_somebody_else(event: Path, before: set[str]) -> No
         assert done.hint
         assert "Traceback" not in done.err
     finally:
-        client.close()
+        engine.close()
     assert left_since(before) == set()
 
 

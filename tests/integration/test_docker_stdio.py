@@ -108,10 +108,10 @@ def until_there_is_a_child(pid: int) -> psutil.Process:
     raise AssertionError("no child")
 
 
-def test_what_was_written_is_there_after_a_flush(pipes: Pipes, tmp_path: Path) -> None:
+def test_what_was_written_is_there_after_a_flush(pipes: Pipes) -> None:
     """An answer that was given by another way cannot overtake the log."""
     ear = Ear()
-    answers = tmp_path / next(tmp_path.iterdir()).name / "answers"
+    answers = Path(pipes.mounts[MOUNT]) / "answers"
     os.mkfifo(answers)
     with container(pipes, f"for n in 1 2 3; do head -c 5000 /dev/zero; echo $n >{answers}; done") as process:
         pipes.go(ear.pieces.append, ear.ends.put)
@@ -149,7 +149,7 @@ def test_pipes_are_for_another_user(pipes: Pipes) -> None:
     """Who runs in the container may read go and write the others, and nothing else is there."""
     with os.scandir(pipes.mounts[MOUNT]) as entries:
         modes = {entry.name: entry.stat().st_mode & 0o777 for entry in entries}
-    assert modes == {"go": 0o644, "log": 0o622, "status": 0o622}
+    assert modes == {"go": 0o644, "log": 0o622, "status": 0o622, "hosts": 0o644}
     assert Path(pipes.mounts[MOUNT]).stat().st_mode & 0o777 == 0o755
 
 

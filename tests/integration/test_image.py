@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from emulator.sandbox import docker_engine, image, interpreters, rootfs
-from emulator.sandbox.image import BaseImage
+from emulator.sandbox import docker_engine, image, image_make, interpreters, rootfs
+from emulator.sandbox.image_find import BaseImage
 from emulator.sandbox.sdk import sdk_version
 
 if TYPE_CHECKING:
     import docker
+
+    from emulator.sandbox.docker_engine import Engine
 
 pytestmark = pytest.mark.engine
 
@@ -36,26 +39,33 @@ class Made:
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[docker.DockerClient]:
+def engine() -> Iterator[Engine]:
     """The engine that the tests were promised."""
-    connected = docker_engine.connect().client
+    connected = docker_engine.connect()
     yield connected
     connected.close()
 
 
 @pytest.fixture(scope="module")
-def made(client: docker.DockerClient) -> Iterator[Made]:
+def client(engine: Engine) -> docker.DockerClient:
+    """And the docker package's view of it."""
+    return engine.client
+
+
+@pytest.fixture(scope="module")
+def made(engine: Engine, client: docker.DockerClient) -> Iterator[Made]:
     """An image of its own recipe and lineage, so that nobody else's is found or removed; asked for twice at once."""
     own = os.urandom(6).hex()
     results: dict[int, BaseImage] = {}
     said: list[str] = []
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as empty:
+        patch.setenv("XDG_CACHE_HOME", empty)  # what was remembered here is of the usual recipe
         patch.setattr(rootfs, "_RECIPE", own)
-        patch.setattr(image, "_lineage", lambda interpreter: own)
+        patch.setattr(image_make, "_lineage", lambda interpreter: own)
         patch.setattr(image, "AWS_REPOSITORY", f"lambda-preflight/no-such-{own}")
 
         def ask(number: int) -> None:
-            results[number] = image.ensure(client, RUNTIME, ARCHITECTURE, said.append)
+            results[number] = image.ensure(engine, RUNTIME, ARCHITECTURE, said.append)
 
         threads = [threading.Thread(target=ask, args=(number,)) for number in range(2)]
         for thread in threads:
@@ -105,22 +115,22 @@ def test_two_at_once_make_one_image(client: docker.DockerClient, made: Made) -> 
     assert len([line for line in made.said if line.startswith("making the base image")]) == 1
 
 
-def test_second_call_makes_nothing(client: docker.DockerClient, made: Made) -> None:
+def test_second_call_makes_nothing(engine: Engine, made: Made) -> None:
     """The image is found by its tag and label; nobody is told that one is being made."""
     said: list[str] = []
-    assert image.ensure(client, RUNTIME, ARCHITECTURE, said.append) == made.images[0]
+    assert image.ensure(engine, RUNTIME, ARCHITECTURE, said.append) == made.images[0]
     assert said == []
 
 
 def test_awss_image_is_preferred_when_the_engine_has_it(
-    client: docker.DockerClient, made: Made, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, client: docker.DockerClient, made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An image under AWS's name and of the right architecture goes before ours."""
     name = f"lambda-preflight/as-if-aws-{os.urandom(4).hex()}"
     client.images.get(made.images[0].id).tag(name, PYTHON)
     monkeypatch.setattr(image, "AWS_REPOSITORY", name)
     try:
-        taken = image.ensure(client, RUNTIME, ARCHITECTURE)
+        taken = image.ensure(engine, RUNTIME, ARCHITECTURE)
     finally:
         client.api.remove_image(f"{name}:{PYTHON}")
     assert (taken.origin, taken.id, taken.command) == ("aws", made.images[0].id, ("/var/runtime/bootstrap",))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.sandbox import storage
+from emulator.sandbox import ext4
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,10 +32,10 @@ def debugfs(image: Path, request: str) -> str:
 def test_room(tmp_path: Path, size_mb: int) -> None:
     """As much as was promised once the kernel has taken its reserve, not a megabyte more, and sparse."""
     image = tmp_path / "image"
-    storage.make_file_system(image, size_mb)
+    ext4.make_file_system(image, size_mb)
     blocks = image.stat().st_size // BLOCK
     reserve = min(blocks // 50, 4096)  # fs/ext4/super.c, reserved clusters
-    usable = (storage.free_blocks(image) - reserve) * BLOCK
+    usable = (ext4.free_blocks(image) - reserve) * BLOCK
     assert size_mb * MIB <= usable < (size_mb + 1) * MIB
     assert image.stat().st_blocks * 512 < size_mb * MIB // 20
 
@@ -44,17 +44,17 @@ def test_room(tmp_path: Path, size_mb: int) -> None:
 def test_free_blocks_as_the_tools_count_them(tmp_path: Path) -> None:
     """The superblock was read right."""
     image = tmp_path / "image"
-    storage.make_file_system(image, 512)
+    ext4.make_file_system(image, 512)
     found = re.search(r"^Free blocks:\s+(\d+)$", debugfs(image, "stats"), re.MULTILINE)
     assert found is not None
-    assert storage.free_blocks(image) == int(found[1])
+    assert ext4.free_blocks(image) == int(found[1])
 
 
 @pytest.mark.engine
 def test_the_root_folder_is_tmp(tmp_path: Path) -> None:
     """`drwxrwxrwt root root`, and nothing is in it."""
     image = tmp_path / "image"
-    storage.make_file_system(image, 512)
+    ext4.make_file_system(image, 512)
     stat = debugfs(image, "stat /")
     assert re.search(r"Type: directory\s+Mode:\s+01777", stat)
     assert re.search(r"User:\s+0\s+Group:\s+0\b", stat)

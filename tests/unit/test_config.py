@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,11 @@ def test_default_environment_cannot_be_filled() -> None:
     """What one function sets can never show up in another."""
     with pytest.raises(TypeError):
         config().environment["KEY"] = "value"  # type: ignore[index]  # that it is refused is what is tested
+
+
+def test_what_the_command_line_says() -> None:
+    """None keeps the template's value; 0 is a value, which is judged elsewhere."""
+    config = FunctionConfig(name="F", handler="a.b", runtime="python3.13", code=Path(), memory_mb=512, timeout_s=9)
+    assert config.overridden() == config
+    assert config.overridden(memory_mb=0) == replace(config, memory_mb=0)
+    assert config.overridden(timeout_s=900) == replace(config, timeout_s=900)

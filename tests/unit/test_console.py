@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 import json
 import os
-import platform
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -105,7 +105,7 @@ def test_the_backend_is_named() -> None:
 def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stand on a machine of two CPUs of the usual kind, where nothing is to be kept."""
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine="x86_64"))
     monkeypatch.delenv("PREFLIGHT_KEEP_SANDBOX", raising=False)
 
 
@@ -134,7 +134,7 @@ def test_note_on_the_architecture(
     monkeypatch: pytest.MonkeyPatch, machine_name: str, architecture: Architecture, count: int
 ) -> None:
     """Said where a process runs on another one than the function's, by whatever name the machine goes."""
-    monkeypatch.setattr(platform, "machine", lambda: machine_name)
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine=machine_name))
     config = replace(CONFIG, architecture=architecture)
     assert len(list(console.notes(config, FakeBackend(name="process")))) == count
     assert list(console.notes(config, FakeBackend(name="docker"))) == []

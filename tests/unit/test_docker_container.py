@@ -8,20 +8,21 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import docker
-import docker.errors
 import pytest
-import requests
 
 from emulator.errors import BackendError, ConfigurationError
-from emulator.sandbox import docker_container
+from emulator.sandbox import docker_container, seccomp
 from emulator.sandbox.base import Exit, SandboxSpec
+from emulator.sandbox.docker_calls import EngineRefused
 from emulator.sandbox.docker_container import LABEL, OWNER_LABEL, visible_cpus
-from emulator.sandbox.image import BaseImage
+from emulator.sandbox.image_find import BaseImage
 from emulator.sandbox.owner import owner
+from tests.fake_engine import FakeCalls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+
+    from emulator.sandbox.docker_calls import Calls
 
 MIB = 1024 * 1024
 DEAD = 2**22 + 1  # one more than the kernel's largest process id
@@ -49,53 +50,31 @@ class Streams:
         """Nothing."""
 
 
-class Client(docker.APIClient):
-    """Builds requests as the package does and sends none: no engine is there."""
+class Client(FakeCalls):
+    """Keeps what would have been sent, and lists what is there."""
 
     def __init__(self) -> None:
-        super().__init__(base_url="unix:///nowhere.sock", version="1.41")
-        self.created: dict[str, Any] = {}
+        super().__init__()
         self.removed: list[str] = []
         self.there: list[dict[str, Any]] = []
         self.networks_there: list[dict[str, Any]] = []
-        self.refusal: Exception | None = None
+        self.route("POST /containers/create", lambda *_: {"Id": "c0ffee"})
+        self.route("GET /containers/json", lambda *_: self.there)
+        self.route("GET /networks", lambda *_: self.networks_there)
+        self.route("DELETE /(?:containers|networks)/(.*)", lambda match, _: self.removed.append(match[1]))
+        self.route("POST /containers/(.*)/kill", lambda match, _: self.removed.append(match[1]))
 
-    def create_container_from_config(self, *sent: Any, **_: Any) -> dict[str, str]:  # noqa: ANN401 - the package's
-        """Keep what would have been sent."""
-        self.created = dict(sent[0])
-        return {"Id": "c0ffee"}
-
-    def containers(self, *_: Any, **__: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - the package's
-        """What the engine would list."""
-        if self.refusal is not None:
-            raise self.refusal
-        return self.there
-
-    def networks(self, *_: Any, **__: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - the package's
-        """What the engine would list."""
-        return self.networks_there
-
-    def remove_container(self, *named: Any, **_: Any) -> None:  # noqa: ANN401 - the package's
-        """Keep the name, or refuse."""
-        if self.refusal is not None:
-            raise self.refusal
-        self.removed.append(named[0])
-
-    def remove_network(self, *named: Any) -> None:  # noqa: ANN401 - the package's
-        """Keep the name."""
-        self.removed.append(named[0])
-
-    def kill(self, *named: Any, **_: Any) -> None:  # noqa: ANN401 - the package's
-        """Keep the name, or refuse."""
-        self.remove_container(named[0])
+    @property
+    def created(self) -> dict[str, Any]:
+        """The settings of the container that was created last."""
+        last: dict[str, Any] = self.bodies("POST", "/containers/create")[-1]
+        return last
 
 
 @pytest.fixture
-def client() -> Iterator[Client]:
+def client() -> Client:
     """Give a client without an engine."""
-    made = Client()
-    yield made
-    made.close()
+    return Client()
 
 
 def spec(tmp_path: Path, *layers: str, memory_mb: int = 512) -> SandboxSpec:
@@ -155,14 +134,21 @@ def test_limits(client: Client, tmp_path: Path) -> None:
     assert host["Memory"] == host["MemorySwap"] == 512 * MIB
     assert host["ReadonlyRootfs"] is True
     assert host["CapDrop"] == ["ALL"]
-    assert host["SecurityOpt"] == ["no-new-privileges"]
+    assert host["SecurityOpt"] == ["no-new-privileges", f"seccomp={seccomp.profile()}"]
     assert host["NetworkMode"] == "none"
+    assert client.created["NetworkDisabled"] is True
     assert host["IpcMode"] == "none"
     assert host["PidsLimit"] == 1024
     assert host["Ulimits"] == [{"Name": "nofile", "Soft": 1024, "Hard": 1024}]
     assert host["CpusetCpus"] == "0,1"
     assert host["LogConfig"]["Type"] == "none"
     assert not host.get("Privileged")
+
+
+def test_a_network_that_was_asked_for(client: Client, tmp_path: Path) -> None:
+    """It is the engine's to set up."""
+    config = created(client, spec(tmp_path), network="mine")
+    assert (config["HostConfig"]["NetworkMode"], config["NetworkDisabled"]) == ("mine", False)
 
 
 def test_no_cpu_quota_at_first(client: Client, tmp_path: Path) -> None:
@@ -180,7 +166,7 @@ def test_process(client: Client, tmp_path: Path) -> None:
     assert config["Cmd"] == ["python", "-m", "awslambdaric", "app.handler"]
     assert config["Image"] == "sha256:1"
     assert config["OpenStdin"] is True
-    assert not config["Tty"]
+    assert not config.get("Tty")
     assert sorted(config["Env"]) == ["AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001", "TZ=:UTC"]
 
 
@@ -318,10 +304,10 @@ def test_sweeping(client: Client) -> None:
     assert client.removed == ["dead", "dead-net"]
 
 
-@pytest.mark.parametrize("trouble", [None, requests.exceptions.ConnectionError("gone"), docker.errors.APIError("no")])
+@pytest.mark.parametrize("trouble", [None, ConnectionError("gone"), EngineRefused(500, "no")])
 def test_sweeping_folders(client: Client, scratch: Path, trouble: Exception | None) -> None:
     """Those of the dead go, whatever the engine says; ours and other people's stay."""
-    client.refusal = trouble
+    client.trouble = trouble
     ours = f"{docker_container.folder_prefix()}abc"
     for name in (ours, of_the_dead(ours), "somebody-else"):
         (scratch / name).mkdir()
@@ -330,33 +316,25 @@ def test_sweeping_folders(client: Client, scratch: Path, trouble: Exception | No
     assert {path.name for path in scratch.iterdir()} == {ours, "somebody-else"}
 
 
-def engine_error(status: int) -> docker.errors.APIError:
-    """Give the package's error for an engine's answer."""
-    response = requests.Response()
-    response.status_code = status
-    kind = docker.errors.NotFound if status == 404 else docker.errors.APIError
-    return kind("refused", response=response)
-
-
 @pytest.mark.parametrize("act", [docker_container.remove, docker_container.stop])
 @pytest.mark.parametrize(("status", "fine"), [(404, True), (409, True), (403, False), (500, False)])
 def test_what_is_gone_already_is_fine(
     client: Client,
-    act: Callable[[docker.APIClient, str], None],
+    act: Callable[[Calls, str], None],
     status: int,
     fine: bool,  # noqa: FBT001 - a column
 ) -> None:
     """Gone or going counts as done; any other refusal is told."""
-    client.refusal = engine_error(status)
+    client.trouble = EngineRefused(status, "refused")
     if fine:
         act(client, "c0ffee")
     else:
-        with pytest.raises(docker.errors.APIError):
+        with pytest.raises(EngineRefused):
             act(client, "c0ffee")
 
 
 @pytest.mark.parametrize("act", [docker_container.remove, docker_container.stop])
-def test_removing_and_stopping(client: Client, act: Callable[[docker.APIClient, str], None]) -> None:
+def test_removing_and_stopping(client: Client, act: Callable[[Calls, str], None]) -> None:
     """The one that was named."""
     act(client, "c0ffee")
     assert client.removed == ["c0ffee"]

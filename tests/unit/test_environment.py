@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emulator.config import FunctionConfig
-from emulator.environment import Environment, Order
-from emulator.errors import BackendError
+from emulator.environment import Order
 from emulator.sandbox.base import Figures
 from tests.bench import END, MIB, REPORT, REQUEST_ID, START, Bench, invoke, opened
-from tests.fakes import FakeBackend, FakeRuntime, echo
+from tests.fakes import FakeRuntime, echo
 from tests.hand_loop import EPOCH
 
 if TYPE_CHECKING:
@@ -125,16 +122,6 @@ def test_the_log_is_complete_before_the_report(bench: Bench) -> None:
     for count in (1, 2):
         invoke(environment)
         assert sandbox.calls.count("flush") >= count
-
-
-def test_the_sandbox_is_told_everything(bench: Bench) -> None:
-    """Sizes, share, code, layers and environment, from the function's configuration."""
-    _, sandbox = bench.environment(echo, memory_mb=1769)
-    spec = sandbox.spec
-    assert (spec.function_name, spec.handler, spec.runtime) == ("F", "app.handler", "python3.13")
-    assert (spec.memory_mb, spec.cpu_share, spec.tmp_mb) == (1769, 1.0, 512)
-    assert (spec.code, spec.layers) == (Path("code"), (Path("layer"),))
-    assert spec.environment == {"TZ": ":UTC"}
 
 
 def test_the_event_has_deadline_and_caller(bench: Bench) -> None:
@@ -383,12 +370,3 @@ def test_close_ends_the_sandbox_whatever_happens(bench: Bench) -> None:
         environment.close()
     assert sandbox.calls[-1] == "close"
     trouble.trouble = None
-
-
-def test_a_backend_that_refuses(bench: Bench) -> None:
-    """No sandbox, no environment: the backend's own error comes through."""
-    fakes = FakeBackend()
-    fakes.refusal = BackendError("no room", hint="make some")
-    config = FunctionConfig(name="F", handler="a.b", runtime="python3.13", code=Path())
-    with pytest.raises(BackendError, match="no room"):
-        Environment(config, fakes, {})

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from emulator.http1 import HttpRequest
 from emulator.invocation import Invocation
 from emulator.lifecycle import Event, Heard, IllegalTransition, State
-from emulator.runtime_api import Reply, Request, RuntimeApi
+from emulator.runtime_api import Reply, RuntimeApi
 from tests.fakes import API
 from tests.hand_loop import HandLoop
 
@@ -47,8 +48,9 @@ class Talk:
         peer: str | None = None,
     ) -> Task[Reply]:
         """Send a request that may have to wait for its reply."""
-        request = Request(method=method, path=API + path, peer=peer, headers=headers or {}, body=body)
-        return self.loop.start(self.api.handle(request))
+        named = {name.lower(): value for name, value in (headers or {}).items()}
+        request = HttpRequest(method=method, target=API + path, headers=named, body=body, keep_alive=True)
+        return self.loop.start(self.loop.reply(lambda answer: self.api.handle(request, answer, peer=peer)))
 
     def get(self, path: str) -> Reply:
         """Send a GET that is answered at once."""
@@ -286,9 +288,10 @@ def test_hanging_up_gives_up_the_wait(talk: Talk) -> None:
     """The request ends without a reply; doing it again, or with nobody waiting, is fine."""
     waiting = talk.until_idle()
     talk.api.hang_up()
-    talk.loop.drain()
-    assert waiting.cancelled()
     talk.api.hang_up()
+    with pytest.raises(IllegalTransition):
+        talk.api.happen(Event.NEXT)
+    assert not waiting.done()
 
 
 def test_an_event_for_a_runtime_that_hung_up_is_lost_quietly(talk: Talk) -> None:

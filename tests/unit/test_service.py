@@ -380,3 +380,19 @@ def test_each_environment_has_a_log_stream_of_its_own(fleet: Callable[..., Fleet
     found = [sandbox.spec.environment for sandbox in opened.backend.sandboxes]
     assert found[0]["AWS_LAMBDA_LOG_STREAM_NAME"] != found[1]["AWS_LAMBDA_LOG_STREAM_NAME"]
     assert {one["AWS_LAMBDA_FUNCTION_NAME"] for one in found} == {"F"}
+
+
+def test_the_sandbox_is_told_everything(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Sizes, share, code, layers and environment, from the function's configuration."""
+    monkeypatch.setattr(runtime_server, "RuntimeServer", FakeServer)
+    config = FunctionConfig(
+        name="F", handler="app.handler", runtime="python3.13", code=tmp_path, layers=(tmp_path,), memory_mb=1769
+    )
+    backend = FakeBackend(echo)
+    with LambdaService({"F": config}, backend) as service:
+        service.prepare("F", 1)
+    spec = backend.sandboxes[0].spec
+    assert (spec.function_name, spec.handler, spec.runtime) == ("F", "app.handler", "python3.13")
+    assert (spec.memory_mb, spec.cpu_share, spec.tmp_mb) == (1769, 1.0, 512)
+    assert (spec.code, spec.layers) == (tmp_path, (tmp_path,))
+    assert spec.environment["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] == "1769"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import struct
 from typing import TYPE_CHECKING
 
@@ -13,17 +12,36 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emulator.errors import BackendError
-from emulator.sandbox import loop_device, storage
+from emulator.sandbox import ext4, loop_device, storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 
+SUPERBLOCK = b"\0" * 0x438 + b"\x53\xef" + b"\0" * 1000
+
+
+@pytest.fixture(autouse=True)
+def kept(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the folder in which file systems are kept, empty at first."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    return folder / "lambda-preflight" / "disks"
+
+
 @pytest.fixture
-def no_tools(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make file systems without any tool: an empty file each."""
-    monkeypatch.setattr(storage, "make_file_system", lambda image, _: image.write_bytes(b""))
+def no_tools(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Make file systems without any tool: little more than a superblock; give the sizes that were made."""
+    made: list[int] = []
+
+    def make(image: Path, size_mb: int) -> None:
+        made.append(size_mb)
+        image.write_bytes(SUPERBLOCK)
+        os.truncate(image, size_mb * 1024)
+
+    monkeypatch.setattr(ext4, "make_file_system", make)
+    return made
 
 
 def failing(number: int) -> Callable[..., None]:
@@ -44,24 +62,39 @@ def test_free_blocks(tmp_path: Path, low: int, high: int) -> None:
     struct.pack_into("<I", superblock, 0x158, high)
     image = tmp_path / "image"
     image.write_bytes(b"\xff" * 1024 + superblock + b"\xff" * 1024)
-    assert storage.free_blocks(image) == low + high * 2**32
+    assert ext4.free_blocks(image) == low + high * 2**32
 
 
-def test_missing_tools(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def programs(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Give the programs that this machine has, by their paths: none at first."""
+    found: set[str] = set()
+    monkeypatch.setenv("PATH", "/bin:/usr/bin")
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) in found)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("there", "missing"),
+    [
+        ((), ("mkfs.ext4", "debugfs")),
+        (("/usr/sbin/mkfs.ext4", "/sbin/debugfs"), ()),
+        (("/usr/bin/mkfs.ext4", "/bin/debugfs"), ()),
+        (("/bin/debugfs",), ("mkfs.ext4",)),
+        (("/opt/mkfs.ext4", "/bin/debugfs"), ("mkfs.ext4",)),
+    ],
+)
+def test_missing_tools(programs: set[str], there: tuple[str, ...], missing: tuple[str, ...]) -> None:
     """Each that is not found is named, on the PATH or in the folders where Debian hides them."""
-    monkeypatch.setattr(shutil, "which", lambda name, path=None: None)
-    assert storage.missing_tools() == ("mkfs.ext4", "debugfs")
-    monkeypatch.setattr(shutil, "which", lambda name, path=None: "/usr/sbin/x" if path else None)
-    assert storage.missing_tools() == ()
-    monkeypatch.setattr(shutil, "which", lambda name, path=None: name if name == "debugfs" else None)
-    assert storage.missing_tools() == ("mkfs.ext4",)
+    programs.update(there)
+    assert ext4.missing_tools() == missing
 
 
-def test_a_tool_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("programs")
+def test_a_tool_that_is_not_there(tmp_path: Path) -> None:
     """It is named, with the package to install."""
-    monkeypatch.setattr(shutil, "which", lambda name, path=None: None)
     with pytest.raises(BackendError, match=r"mkfs\.ext4") as caught:
-        storage.make_file_system(tmp_path / "image", 512)
+        ext4.make_file_system(tmp_path / "image", 512)
     assert "e2fsprogs" in (caught.value.hint or "")
 
 
@@ -103,7 +136,7 @@ def test_images_do_not_share_a_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("number", "hint"), [(errno.ENOSPC, "disk space"), (errno.EACCES, "preflight doctor")])
 def test_a_full_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int, hint: str) -> None:
     """It is not the machine's nature that is at fault then, and the hint says what to do."""
-    monkeypatch.setattr(storage, "make_file_system", failing(number))
+    monkeypatch.setattr(ext4, "make_file_system", failing(number))
     with pytest.raises(BackendError, match="512 MB") as caught:
         storage.TmpDisk(512, tmp_path)
     assert os.strerror(number) in caught.value.message
@@ -133,3 +166,60 @@ def test_a_disk_is_let_go_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     disk.close()
     os.fstat(again)
     os.close(again)
+
+
+def test_a_size_is_made_once(tmp_path: Path, no_tools: list[int], kept: Path) -> None:
+    """And copied from then on, holes and all; another size is another file system."""
+    images = []
+    for size_mb in (512, 512, 600, 512):
+        with storage.new_image(size_mb, tmp_path) as image:
+            images.append((image.read_bytes(), size_mb))
+    assert no_tools == [512, 600]
+    assert len(list(kept.iterdir())) == 2
+    assert all(content == SUPERBLOCK.ljust(size_mb * 1024, b"\0") for content, size_mb in images)
+
+
+@pytest.mark.parametrize("content", [b"", b"cut", SUPERBLOCK[:-1002] + b"\0\0"])
+def test_what_is_no_file_system_is_made_anew(tmp_path: Path, no_tools: list[int], kept: Path, content: bytes) -> None:
+    """Whatever became of the kept one."""
+    for _ in range(2):
+        with storage.new_image(512, tmp_path):
+            pass
+        for path in kept.iterdir():
+            path.write_bytes(content)
+    assert no_tools == [512, 512]
+
+
+@pytest.mark.usefixtures("no_tools")
+def test_a_cache_that_cannot_be_written(tmp_path: Path, kept: Path) -> None:
+    """Costs time and nothing else."""
+    kept.parents[1].rmdir()
+    kept.parents[1].write_text("a file where the cache should be")
+    with storage.new_image(512, tmp_path) as image:
+        assert image.stat().st_size == 512 * 1024
+
+
+@given(runs=st.lists(st.tuples(st.integers(0, 40), st.integers(1, 3)), max_size=6), size=st.integers(1, 48))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+def test_copies_are_equal(tmp_path: Path, kept: Path, runs: list[tuple[int, int]], size: int) -> None:
+    """Wherever the data lies between the holes."""
+    block = 4096
+
+    def make(image: Path, _: int) -> None:
+        with image.open("wb") as file:
+            file.truncate(size * block)
+            for at, count in runs:
+                file.seek(at * block)
+                file.write(os.urandom(count * block)[: max(0, size - at) * block])
+            file.seek(0)
+            file.write(SUPERBLOCK)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ext4, "make_file_system", make)
+        for path in kept.iterdir() if kept.exists() else ():
+            path.unlink()
+        found = []
+        for _ in range(2):
+            with storage.new_image(512, tmp_path) as image:
+                found.append(image.read_bytes())
+    assert found[0] == found[1]

@@ -133,21 +133,6 @@ def test_all_settles_every_function_of_the_stack(tmp_path: Path) -> None:
     assert "Broken" in complaint(lambda: load(tmp_path, STACK).all()).message
 
 
-def test_default_path_prefers_yaml(tmp_path: Path) -> None:
-    """In the order of `sam local`; a folder of that name does not count."""
-    error = complaint(lambda: template.default_path(tmp_path))
-    assert error.message == f"no template in {tmp_path}: looked for template.yaml, template.yml, template.json"
-    assert error.hint is not None
-    for name in ("template.json", "template.yml"):
-        (tmp_path / name).touch()
-        assert template.default_path(tmp_path) == tmp_path / name
-    (tmp_path / "template.yaml").mkdir()
-    assert template.default_path(tmp_path) == tmp_path / "template.yml"
-    (tmp_path / "template.yaml").rmdir()
-    (tmp_path / "template.yaml").touch()
-    assert template.default_path(tmp_path) == tmp_path / "template.yaml"
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -186,16 +171,6 @@ def test_paths_are_relative_to_the_template(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert template.load(Path("../template.yaml")).find("F").code == (tmp_path / "src").resolve()
     assert complaint(lambda: template.load(Path("../none.yaml"))).message == "../none.yaml: no such file"
-
-
-def test_with_overrides(tmp_path: Path) -> None:
-    """None keeps the template's value; 0 is a value, which is judged elsewhere."""
-    config = load(tmp_path, FUNCTION + "      Environment: {Variables: {A: a, B: b}}\n").find("F")
-    assert template.with_overrides(config) == config
-    changed = template.with_overrides(config, memory_mb=0, timeout_s=900, environment={"B": "", "C": "c"})
-    assert (changed.memory_mb, changed.timeout_s) == (0, 900)
-    assert changed.environment == {"A": "a", "B": "", "C": "c"}
-    assert config.environment == {"A": "a", "B": "b"}
 
 
 _BOTH_NAMES = {"F": "F", "G": "G", "real-f": "F"}

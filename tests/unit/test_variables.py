@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime
+import time
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ from emulator.config import FunctionConfig
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-NOW = datetime(2026, 3, 9, 23, 59, 59, tzinfo=UTC)
+NOW = time.struct_time((2026, 3, 9, 23, 59, 59, 0, 68, 0))
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 
 # Variables of a python3.14 function, LocalStack's snapshot against AWS of 2026-01-12, without those that come later: by

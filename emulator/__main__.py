@@ -1,0 +1,19 @@
+"""Where the `preflight` command begins: before anything is imported that takes a while."""
+
+from __future__ import annotations
+
+import gc
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """Run the command line and end the process with its exit status."""
+    # Start-up is imports, which make no garbage: collecting it in between took a tenth of their time.
+    gc.disable()
+    from emulator import cli  # noqa: PLC0415 - see above
+
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

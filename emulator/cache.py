@@ -1,0 +1,86 @@
+"""What the emulator can make again: the folder it lies in, and answers that hold for as long as certain files stay.
+
+Finding an answer anew can take imports that cost more than a container's start; `recall` costs a dozen stats.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import zlib
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from emulator import __version__
+
+# An answer must not outlive the code that found it, be that another version or one that is being worked on.
+_SOURCES: Final = tuple(str(Path(__file__).parent / folder) for folder in ("", "sandbox", "template"))
+_FORGOTTEN_AFTER_S: Final = 30 * 24 * 3600
+
+
+def folder() -> Path:
+    """Where it lies: `lambda-preflight` below `$XDG_CACHE_HOME` or `~/.cache`."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG specification tells readers to ignore a relative path.
+    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "lambda-preflight"
+
+
+def recall(question: str) -> str | None:
+    """The answer that was remembered, if every file it depends on is still as it was then."""
+    try:
+        kept = json.loads(_place(question).read_text(encoding="utf-8"))
+        same = kept["question"] == question and kept["who"] == _who()
+        if same and all(_stamp(path) == stamp for path, stamp in kept["stamps"].items()):
+            return str(kept["answer"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None  # never remembered, or by an emulator of another kind
+    return None
+
+
+def remember(question: str, answer: str, files: Iterable[Path]) -> None:
+    """Keep an answer that depends on these files and folders, there or not; a cache that cannot be written is none.
+
+    Only this user can read it.
+    """
+    stamps = {str(path): _stamp(str(path)) for path in files}
+    text = json.dumps({"question": question, "who": _who(), "stamps": stamps, "answer": answer})
+    place = _place(question)
+    with suppress(OSError):
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _forget_old(place.parent)
+        new = place.with_name(f"{place.name}.{os.getpid()}")
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+        new.replace(place)
+
+
+def _place(question: str) -> Path:
+    return folder() / "answers" / f"{zlib.crc32(question.encode('utf-8', 'surrogateescape')):08x}.json"
+
+
+def _forget_old(answers: Path) -> None:
+    limit = time.time() - _FORGOTTEN_AFTER_S
+    with os.scandir(answers) as entries:
+        for entry in entries:
+            if entry.stat().st_mtime < limit:
+                Path(entry.path).unlink(missing_ok=True)
+
+
+def _who() -> list[object]:
+    newest = 0
+    for source in _SOURCES:
+        with os.scandir(source) as entries:
+            newest = max(newest, *(entry.stat().st_mtime_ns for entry in entries if entry.name.endswith(".py")))
+    return [__version__, newest, sys.executable, sys.version]
+
+
+def _stamp(path: str) -> list[object] | None:
+    try:
+        seen = os.stat(path)  # noqa: PTH116 - a dozen of these stand between the user and a start
+    except OSError:
+        return None
+    return [os.path.realpath(path), seen.st_size, seen.st_mtime_ns]

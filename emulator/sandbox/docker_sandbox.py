@@ -1,0 +1,289 @@
+"""One container at a time as a sandbox, from its creation to its removal."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+
+from emulator.errors import BackendError
+from emulator.limits import CPU_PERIOD_US, MIB
+from emulator.sandbox import docker_container, docker_engine, storage
+from emulator.sandbox.base import Ending, Exit, Figures, SandboxSpec
+from emulator.sandbox.docker_calls import EngineRefused
+from emulator.sandbox.docker_stdio import Attached, Pipes
+
+if TYPE_CHECKING:
+    from emulator.sandbox.cgroup import ControlGroup
+    from emulator.sandbox.docker_calls import Pending
+    from emulator.sandbox.docker_engine import Engine
+    from emulator.sandbox.docker_network import Bridge
+    from emulator.sandbox.image_find import BaseImage
+
+RUNTIME_API_HOST: Final = "127.0.0.1"
+RUNTIME_API_PORT: Final = 9001
+
+Transport = Literal["namespace", "bridge"]
+
+
+class Host(Protocol):
+    """What the sandboxes of one backend share."""
+
+    engine: Engine
+    network: str | None
+    transport: Transport
+    ending: Ending
+
+    def bridge(self) -> Bridge:
+        """The internal network that carries the Runtime API."""
+
+    def disk(self, size_mb: int, base: BaseImage) -> storage.Disk | None:
+        """A disk for `/tmp`; None where none can be had."""
+
+    def cpuset(self, spec: SandboxSpec) -> str | None:
+        """The CPUs that the container sees; None for all."""
+
+    def sweep(self) -> None:
+        """A start is under way: a good moment to remove what the dead have left."""
+
+    def forget(self, sandbox: DockerSandbox) -> None:
+        """The sandbox is closed."""
+
+    def kept(self, container: str) -> None:
+        """A corpse was kept."""
+
+
+class DockerSandbox:
+    """One container at a time; `reset` replaces it and keeps the disk that is its `/tmp`."""
+
+    def __init__(self, backend: Host, spec: SandboxSpec, base: BaseImage) -> None:
+        self._backend = backend
+        self._calls = backend.engine.calls
+        self._spec = spec
+        self._base = base
+        self._disk: storage.Disk | None = None
+        self._container: str | None = None
+        self._starting: Pending | None = None
+        self._stdio: Pipes | Attached | None = None
+        self._group: ControlGroup | None = None
+        self._listener: socket.socket | None = None
+        self._peer: str | None = None
+        self._baseline = Figures()
+        self._closed = False
+
+    @property
+    def identity(self) -> str:
+        """The container's short id."""
+        return (self._container or "")[:12]
+
+    @property
+    def listener(self) -> socket.socket:
+        """A socket on 127.0.0.1:9001 inside the container, or on the bridge's gateway."""
+        self._await_start()
+        if self._listener is None:
+            raise RuntimeError("listener of a sandbox that is not ready")
+        return self._listener
+
+    @property
+    def peer(self) -> str | None:
+        """The container's address on the bridge; None where the socket lies inside the container."""
+        self._await_start()
+        return self._peer
+
+    def make_ready(self) -> None:
+        """Create the container and have it started."""
+        backend = self._backend
+        if self._disk is None:
+            self._disk = backend.disk(self._spec.tmp_mb, self._base)
+        inside = backend.transport == "namespace"
+        cpuset = backend.cpuset(self._spec)
+        stdio: Pipes | Attached = _pipes(cpuset) if inside else Attached()
+        self._stdio = stdio
+        runtime_api = f"{RUNTIME_API_HOST}:{RUNTIME_API_PORT}"
+        if not inside:
+            self._listener = backend.bridge().listen()
+            runtime_api = _address(self._listener)
+        with docker_engine.engine_errors("the container could not be started"):
+            self._container = docker_container.create(
+                self._calls,
+                self._spec,
+                base=self._base,
+                stdio=stdio,
+                tmp_device=self._disk.device if self._disk else None,
+                network=(backend.network or docker_container.NO_NETWORK) if inside else backend.bridge().name,
+                runtime_api=runtime_api,
+                cpuset=cpuset,
+                keep=backend.ending == "keep",
+            )
+            if isinstance(stdio, Attached):
+                api = backend.engine.client.api
+                stdio.connect(docker_container.attach(api, self._container))
+                if backend.network is not None:
+                    api.connect_container_to_network(self._container, backend.network)
+            self._starting = docker_container.start(self._calls, self._container)
+        backend.sweep()
+
+    def _await_start(self) -> None:
+        """Wait until the container runs and open the Runtime API's socket for it."""
+        starting, self._starting = self._starting, None
+        if starting is None or self._container is None or self._stdio is None:
+            return
+        # Imported while the engine starts the container, as is whatever the caller does before it comes here.
+        from emulator.sandbox import cgroup, namespace  # noqa: PLC0415 - see above
+
+        backend = self._backend
+        with docker_engine.engine_errors("the container could not be started"):
+            starting.result()
+            state = docker_container.inspect(self._calls, self._container)
+        pid = int(state["State"]["Pid"])
+        if backend.transport == "bridge":
+            self._peer = docker_container.address_on(state, backend.bridge().name)
+        if backend.engine.local:
+            docker_container.check_visible(pid, self._container)
+        self._stdio.started(pid)
+        self._group = cgroup.ControlGroup.of_process(pid) if backend.engine.local else None
+        if backend.transport == "namespace":
+            with _entering():
+                self._listener = namespace.listen_inside(pid, RUNTIME_API_HOST, RUNTIME_API_PORT)
+        if self._group is None:  # read ahead: asking the engine takes longer than many an init
+            self._baseline = self._counters(memory=False)
+
+    def go(self, on_log: Callable[[bytes], None], on_exit: Callable[[Exit], None]) -> None:
+        """One line to the entry point."""
+        self._await_start()
+        if self._stdio is None:
+            raise RuntimeError("go before make_ready")
+        if self._group is not None:
+            self._baseline = self._counters()
+        self._stdio.go(on_log, lambda ended: on_exit(self._ending(ended)))
+
+    def throttle(self, on: bool) -> None:  # noqa: FBT001 - the two states are the whole meaning
+        """The CFS quota, by the control group's file where we may write it, else by the engine."""
+        share = self._spec.cpu_share
+        if self._group is not None and self._group.writable():
+            self._group.set_cpu(share if on else None)
+            return
+        quota = max(1000, round(CPU_PERIOD_US * share)) if on else -1
+        with docker_engine.engine_errors("the CPU quota could not be set"):
+            limits = {"CpuPeriod": CPU_PERIOD_US, "CpuQuota": quota}
+            self._calls.call("POST", f"/containers/{self._container}/update", body=limits)
+
+    def flush_log(self) -> None:
+        """Drain the runtime's output."""
+        if self._stdio is not None:
+            self._stdio.flush()
+
+    def figures(self, *, memory: bool = True) -> Figures:
+        """Counters of the container's control group, less what the container had used before *go*."""
+        now, before = self._counters(memory=memory), self._baseline
+        peak = now.memory_peak_bytes
+        return Figures(
+            memory_peak_bytes=None if peak is None else min(peak, self._spec.memory_mb * MIB),
+            cpu_seconds=_less(now.cpu_seconds, before.cpu_seconds),
+            throttled_seconds=_less(now.throttled_seconds, before.throttled_seconds),
+            oom_kills=now.oom_kills,
+        )
+
+    def kill(self) -> None:
+        """SIGKILL to every process of the container."""
+        self._discard()
+
+    def reset(self) -> None:
+        """A new container on the same disk."""
+        self._discard()
+        self.make_ready()
+
+    def close(self) -> None:
+        """Remove the container and the disk."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._discard()
+        finally:
+            if self._disk is not None:
+                self._disk.close()
+            self._backend.forget(self)
+
+    def _discard(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        container, self._container = self._container, None
+        if self._group is not None:
+            self._group.figures()  # its last values outlive the group
+            self._group.close()
+        stdio, self._stdio = self._stdio, None
+        if stdio is not None:  # first, so that nobody is told of the death we cause
+            stdio.close()
+        starting, self._starting = self._starting, None
+        if starting is not None:  # the engine removes it when it has started it
+            starting.close()
+        if container is None:
+            return
+        with docker_engine.engine_errors(f"container {container[:12]} could not be removed"):
+            if self._backend.ending == "keep":
+                docker_container.stop(self._calls, container)
+                self._backend.kept(container)
+            else:
+                docker_container.remove(
+                    self._calls, container, wait=not (self._closed and self._backend.ending == "leave")
+                )
+
+    def _counters(self, *, memory: bool = True) -> Figures:
+        if self._group is not None:
+            return self._group.figures(memory=memory)
+        if self._container is None:
+            return Figures()
+        from emulator.sandbox.docker_figures import engine_figures  # noqa: PLC0415 - see docker_calls
+
+        with docker_engine.engine_errors("the container's figures could not be read"):
+            return engine_figures(self._backend.engine.client.api, self._container, memory=memory)
+
+    def _ending(self, ended: Exit | None) -> Exit:
+        """Add what the kernel and the engine know of the end; None means that PID 1 itself is gone."""
+        if ended is None:
+            return self._ending_of_container()
+        killed = ended.signal == 9 and bool(self._counters().oom_kills)  # noqa: PLR2004 - SIGKILL
+        return Exit(status=ended.status, signal=ended.signal, out_of_memory=killed)
+
+    def _ending_of_container(self) -> Exit:
+        if self._container is None:
+            return Exit(lost="the container was removed")
+        try:
+            state: Mapping[str, Any] = docker_container.inspect(self._calls, self._container)["State"]
+        except EngineRefused as error:
+            if error.status != 404:  # noqa: PLR2004 - not found
+                return Exit(lost=f"the Docker engine says: {error.explanation}")
+            oom = bool(self._group is not None and self._group.figures().oom_kills)
+            return (
+                Exit(signal=9, out_of_memory=True) if oom else Exit(lost="the container was removed by somebody else")
+            )
+        except OSError as error:
+            return Exit(lost=f"the Docker engine went away ({error})")
+        if state.get("OOMKilled"):
+            return Exit(signal=9, out_of_memory=True)
+        return Exit(lost=f"the container ended with status {state.get('ExitCode')}")
+
+
+def _pipes(cpuset: str | None) -> Pipes:
+    return Pipes(docker_container.folder_prefix(), cpus=None if cpuset is None else len(cpuset.split(",")))
+
+
+@contextmanager
+def _entering() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        message = f"the container's network namespace could not be entered: {error.strerror}"
+        raise BackendError(message, hint="Run as root on the engine's own machine, or report this.") from error
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"{host}:{port}"
+
+
+def _less(now: float | None, before: float | None) -> float | None:
+    return None if now is None or before is None else max(0.0, now - before)
