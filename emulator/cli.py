@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _NO_FOLDER = "No usable temporary directory"  # how Python words it when every one of them is full
 _SIGPIPE_STATUS = 141  # what a shell reports for a program that SIGPIPE ended
+_AGAIN_S = 0.002
 _COLD_BATCH = 8  # environments made ready at once: making more disturbs the one that is measured
 
 
@@ -86,7 +87,12 @@ def _tell(error: PreflightError) -> int:
     return error.exit_code
 
 
-def _stop(_number: int, _frame: FrameType | None) -> None:
+def _stop(_number: int, frame: FrameType | None) -> None:
+    if frame is not None and frame.f_code.co_filename.startswith("<frozen importlib"):
+        # There, an exception can be lost (callbacks of weak references swallow it) or leave half a module behind.
+        signal.signal(signal.SIGALRM, _stop)
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
+        return
     # What follows is a second of tidying up; a second Ctrl-C would leave a container behind.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

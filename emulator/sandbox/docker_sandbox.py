@@ -215,7 +215,9 @@ class DockerSandbox:
             self._group.figures()  # its last values outlive the group
             self._group.close()
         stdio, self._stdio = self._stdio, None
+        dead = False
         if stdio is not None:  # first, so that nobody is told of the death we cause
+            dead = self._closed and self._backend.ending == "leave" and stdio.kill()
             stdio.close()
         starting, self._starting = self._starting, None
         if starting is not None:  # the engine removes it when it has started it
@@ -227,9 +229,7 @@ class DockerSandbox:
                 docker_container.stop(self._calls, container)
                 self._backend.kept(container)
             else:
-                docker_container.remove(
-                    self._calls, container, wait=not (self._closed and self._backend.ending == "leave")
-                )
+                docker_container.remove(self._calls, container, wait=not dead)
 
     def _counters(self, *, memory: bool = True) -> Figures:
         if self._group is not None:

@@ -12,6 +12,7 @@ import errno
 import os
 import re
 import select
+import signal
 import socket
 import struct
 import threading
@@ -75,6 +76,9 @@ class Stdio(Protocol):
     def flush(self) -> None:
         """Return once everything written so far has gone to `on_log`."""
 
+    def kill(self) -> bool:
+        """SIGKILL the container's first process, and with it all others; False where only the engine can."""
+
     def close(self) -> None:
         """Stop listening; may be called more than once."""
 
@@ -130,6 +134,7 @@ class Pipes:
     def go(self, on_log: Callable[[bytes], None], on_exit: Callable[[Exit | None], None]) -> None:
         """One line down the pipe, with no engine between."""
         self._log = LogPipe(self._fds["log"], on_log)
+        self._log.start()
         self._watcher = threading.Thread(target=self._watch, args=(on_exit,), name="container-exit", daemon=True)
         self._watcher.start()
         os.write(self._fds["go"], b"go\n")
@@ -139,13 +144,25 @@ class Pipes:
         if self._log is not None:
             self._log.flush()
 
+    def kill(self) -> bool:
+        """By the handle, which cannot mean another process."""
+        if self._pidfd is None:
+            return False
+        try:
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            return False
+        return True
+
     def close(self) -> None:
         """Close the pipes and remove the folder."""
         if self._closed:
             return
         self._closed = True
         os.write(self._wake_write, b"x")
-        if self._watcher is not None and self._watcher is not threading.current_thread():
+        if self._watcher is not None and self._watcher.ident not in {None, threading.get_ident()}:
             self._watcher.join()
         if self._log is not None:
             self._log.close()
@@ -212,6 +229,10 @@ class Attached:
         with contextlib.suppress(OSError):  # the container has just gone, and its output with it
             self._stream.sendall(b"mark\n")
             self._marked.wait(_MARK_TIMEOUT_S)
+
+    def kill(self) -> bool:
+        """It is out of reach."""
+        return False
 
     def close(self) -> None:
         """Close the stream; the entry point reads the end of its input and stops."""

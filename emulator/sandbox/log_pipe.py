@@ -15,7 +15,7 @@ _CHUNK = 1 << 16
 
 
 class LogPipe:
-    """Reads `fd` on a thread of its own, gives each piece to `on_log`, and owns `fd` from now on.
+    """Reads `fd` on a thread of its own from `start` on, gives each piece to `on_log`, and owns `fd` from now on.
 
     `on_log` comes under the lock that `flush` takes: in the order written, never twice at once. It must not call
     back into this object.
@@ -29,6 +29,9 @@ class LogPipe:
         self._closed = False
         self._wake_read, self._wake_write = os.pipe()
         self._thread = threading.Thread(target=self._run, name="log-pipe", daemon=True)
+
+    def start(self) -> None:
+        """Begin to read; apart from making it, so that an interrupt in between leaves no reader without an owner."""
         self._thread.start()
 
     def flush(self) -> None:
@@ -45,7 +48,9 @@ class LogPipe:
             self._drain(_readable(self._fd))
             self._closed = True
             os.write(self._wake_write, b"x")
-        if threading.current_thread() is not self._thread:
+        if self._thread.ident is None:  # never started
+            self._close_descriptors()
+        elif threading.current_thread() is not self._thread:
             self._thread.join()
 
     def _drain(self, at_least: int) -> bool:
@@ -77,9 +82,12 @@ class LogPipe:
                     # The writers are gone: only `close` is left to wait for.
                     poll.unregister(self._fd)
         finally:
-            for fd in (self._fd, self._wake_read, self._wake_write):
-                with suppress(OSError):
-                    os.close(fd)
+            self._close_descriptors()
+
+    def _close_descriptors(self) -> None:
+        for fd in (self._fd, self._wake_read, self._wake_write):
+            with suppress(OSError):
+                os.close(fd)
 
 
 def _readable(fd: int) -> int:

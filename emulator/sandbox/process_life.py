@@ -97,6 +97,7 @@ class Life:
                 self._callbacks = callbacks
                 self._log = LogPipe(self._log_fd, callbacks.on_log)
                 self._log_fd = -1
+                self._log.start()
         except BrokenPipeError as error:
             raise self._gone() from error
         finally:
@@ -132,6 +133,8 @@ class Life:
         """End every process; `on_exit` does not come for it. The figures stay."""
         with self._lock:
             self._silent = True
+        # A shell that has not joined its group yet is not killed with it; without *go* it ends by itself.
+        self._close_go()
         self._kill_all()
         if threading.current_thread() is not self._reaper:
             self._reaper.join()
@@ -142,11 +145,15 @@ class Life:
             return
         self._closed = True
         self.kill()
-        for fd in (self._go_fd, self._log_fd):
-            if fd >= 0:
-                os.close(fd)
+        if self._log_fd >= 0:
+            os.close(self._log_fd)
         if self._group is not None:
             self._group.remove()
+
+    def _close_go(self) -> None:
+        go_fd, self._go_fd = self._go_fd, -1
+        if go_fd >= 0:
+            os.close(go_fd)
 
     def _spawn(
         self, argv: tuple[str, ...], environment: Mapping[str, str], folder: Path

@@ -8,7 +8,6 @@ import signal
 import socket
 import struct
 import subprocess
-import tempfile
 import threading
 from contextlib import closing
 from itertools import pairwise
@@ -58,7 +57,7 @@ class Ear:
 @pytest.fixture
 def pipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipes]:
     """Give pipes below the test's own folder."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     with closing(Pipes("pipes-")) as made:
         yield made
     assert list(tmp_path.iterdir()) == []
@@ -143,6 +142,15 @@ def test_pipes_before_go(pipes: Pipes) -> None:
         pipes.flush()
         pipes.close()
         process.wait(PATIENCE_S)
+
+
+def test_killing_by_the_handle(pipes: Pipes) -> None:
+    """At once, and as often as one likes; without a handle it is for the engine to do."""
+    assert not pipes.kill()
+    with container(pipes, "sleep 300") as process:
+        assert pipes.kill()
+        assert process.wait(PATIENCE_S) == -signal.SIGKILL
+        assert pipes.kill()
 
 
 def test_pipes_are_for_another_user(pipes: Pipes) -> None:

@@ -32,6 +32,7 @@ def test_flush_after_each_write_is_complete(pieces: list[bytes]) -> None:
     reader, writer = os.pipe()
     heard: list[bytes] = []
     pipe = LogPipe(reader, heard.append)
+    pipe.start()
     written = b""
     for piece in pieces:
         os.write(writer, piece)
@@ -55,6 +56,7 @@ def test_it_comes_without_being_asked() -> None:
             complete.set()
 
     pipe = LogPipe(reader, hear)
+    pipe.start()
     for _ in range(10):
         os.write(writer, b"x" * 100_000)
     assert complete.wait(PATIENCE_S)
@@ -67,6 +69,7 @@ def test_close_hands_over_the_rest_and_then_nothing() -> None:
     reader, writer = os.pipe()
     heard: list[bytes] = []
     pipe = LogPipe(reader, heard.append)
+    pipe.start()
     os.write(writer, b"last words")
     pipe.close()
     pipe.close()
@@ -88,6 +91,7 @@ def test_the_end_of_the_file() -> None:
         ended.set()
 
     pipe = LogPipe(reader, hear)
+    pipe.start()
     os.write(writer, b"x")
     assert ended.wait(PATIENCE_S)
     os.close(writer)
@@ -111,6 +115,7 @@ def test_flush_ends_although_somebody_writes_without_end() -> None:
                 continue
 
     pipe = LogPipe(reader, lambda piece: heard.append(len(piece)))
+    pipe.start()
     thread = threading.Thread(target=write)
     thread.start()
     for _ in range(20):
@@ -128,6 +133,7 @@ def test_a_fifo_whose_writers_come_and_go(tmp_path: Path) -> None:
     os.mkfifo(path)
     heard: list[bytes] = []
     pipe = LogPipe(os.open(path, os.O_RDWR | os.O_NONBLOCK), heard.append)
+    pipe.start()
     for word in (b"one ", b"two"):
         with path.open("wb", buffering=0) as writer:
             writer.write(word)
@@ -140,6 +146,7 @@ def test_close_from_the_callback_of_another_pipe() -> None:
     """Pipes do not share a lock."""
     readers, writers = zip(*(os.pipe() for _ in range(2)), strict=True)
     inner = LogPipe(readers[0], lambda _: None)
+    inner.start()
     closed = threading.Event()
 
     def close_inner(_: bytes) -> None:
@@ -147,8 +154,21 @@ def test_close_from_the_callback_of_another_pipe() -> None:
         closed.set()
 
     outer = LogPipe(readers[1], close_inner)
+    outer.start()
     os.write(writers[1], b"x")
     assert closed.wait(PATIENCE_S)
     outer.close()
     for writer in writers:
         os.close(writer)
+
+
+def test_a_reader_that_was_never_started() -> None:
+    """An interrupt may come before: what was written is heard all the same, and nothing stays open."""
+    reader, writer = os.pipe()
+    heard: list[bytes] = []
+    pipe = LogPipe(reader, heard.append)
+    os.write(writer, b"early")
+    pipe.close()
+    pipe.close()
+    os.close(writer)
+    assert heard == [b"early"]

@@ -46,6 +46,10 @@ class Streams:
     def flush(self) -> None:
         """Nothing."""
 
+    def kill(self) -> bool:
+        """Nothing."""
+        return False
+
     def close(self) -> None:
         """Nothing."""
 
