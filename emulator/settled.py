@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from emulator import cache
-from emulator.config import FunctionConfig, LoggingConfig
+from emulator.config import AsynchronousConfig, FunctionConfig, LoggingConfig
 from emulator.errors import ConfigurationError
 
 DEFAULT_NAMES: Final = ("template.yaml", "template.yml", "template.json")
@@ -59,6 +59,7 @@ def _to_text(config: FunctionConfig) -> str:
     values["layers"] = [str(layer) for layer in config.layers]
     values["environment"] = dict(config.environment)
     values["logging"] = asdict(config.logging)
+    values["asynchronous"] = asdict(config.asynchronous)
     return json.dumps(values)
 
 
@@ -68,4 +69,5 @@ def _from_text(text: str) -> FunctionConfig:
     values["layers"] = tuple(Path(layer) for layer in values["layers"])
     values["environment"] = MappingProxyType(values["environment"])
     values["logging"] = LoggingConfig(**values["logging"])
+    values["asynchronous"] = AsynchronousConfig(**values["asynchronous"])
     return FunctionConfig(**values)

@@ -7,16 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, TypeVar, get_args
+from typing import Final
 
-from emulator.config import (
-    ApplicationLogLevel,
-    Architecture,
-    FunctionConfig,
-    LogFormat,
-    LoggingConfig,
-    SystemLogLevel,
-)
+from emulator.config import Architecture, FunctionConfig
+from emulator.template.asynchronous import asynchronous_config
+from emulator.template.logging_config import logging_config
 from emulator.template.tree import Items, Node, Place, Table, Text, Value, as_items, as_table, as_text, choices, nearest
 from emulator.template.values import LAYER_TYPES, SAM_FUNCTION, Scope, layer_arn
 
@@ -38,13 +33,8 @@ _BOTH: Final = (
     "Runtime",
     "Timeout",
 )
-_READ_SAM: Final = (*_BOTH, "CodeUri", "ImageUri", "InlineCode")
-_READ_CFN: Final = (*_BOTH, "Code")
-_LOGGING: Final = ("ApplicationLogLevel", "LogFormat", "LogGroup", "SystemLogLevel")
-_Word = TypeVar("_Word", bound=str)
-_LOG_FORMATS: Final[Mapping[str, LogFormat]] = {word: word for word in get_args(LogFormat)}
-_APPLICATION_LEVELS: Final[Mapping[str, ApplicationLogLevel]] = {word: word for word in get_args(ApplicationLogLevel)}
-_SYSTEM_LEVELS: Final[Mapping[str, SystemLogLevel]] = {word: word for word in get_args(SystemLogLevel)}
+_READ_SAM: Final = (*_BOTH, "CodeUri", "DeadLetterQueue", "EventInvokeConfig", "ImageUri", "InlineCode")
+_READ_CFN: Final = (*_BOTH, "Code", "DeadLetterConfig")
 # SAM refuses these in Globals (samtranslator 1.115, plugins/globals).
 _NOT_GLOBAL: Final = ("FunctionName", "ImageConfig", "ImageUri", "InlineCode", "PackageType")
 # Properties that do not matter here are nearest to ours with 0.70 (RuntimePolicy), slips of the pen with 0.73 and more.
@@ -108,9 +98,10 @@ def function_config(
             "ImageConfig is not supported here", hint="Set ENTRYPOINT, CMD and WORKDIR in the image itself."
         )
     packaged = _image(properties, folder) if _is_image(properties) else _archive(properties, folder)
+    name = scope.physical_name(logical_id)
     memory, timeout = properties.whole_number("MemorySize"), properties.whole_number("Timeout")
     return FunctionConfig(
-        name=scope.physical_name(logical_id),
+        name=name,
         handler=packaged.handler,
         runtime=packaged.runtime,
         code=packaged.code,
@@ -122,7 +113,8 @@ def function_config(
         ephemeral_storage_mb=_ephemeral_storage(properties),
         environment=_environment(properties, given),
         reserved_concurrency=properties.whole_number("ReservedConcurrentExecutions"),
-        logging=_logging(properties),
+        asynchronous=asynchronous_config(scope, properties.entries, name),
+        logging=logging_config(scope, properties.entries),
     )
 
 
@@ -292,36 +284,6 @@ def _ephemeral_storage(properties: _Properties) -> int:
     if size is None:
         raise value.place.error("Size is missing", hint="For instance: EphemeralStorage: {Size: 1024}")
     return size
-
-
-def _logging(properties: _Properties) -> LoggingConfig:
-    """Levels are INFO for JSON where nothing is said ("Log levels", AWS Lambda Developer Guide, 2026-07)."""
-    value = properties.value("LoggingConfig")
-    if value is None:
-        return LoggingConfig()
-    entries = as_table(value)
-    _check_slips(entries, _LOGGING, "LoggingConfig")
-    own = replace(properties, place=value.place, entries=entries)
-    written = _one_of(own, "LogFormat", _LOG_FORMATS) or "Text"
-    application = _one_of(own, "ApplicationLogLevel", _APPLICATION_LEVELS)
-    system = _one_of(own, "SystemLogLevel", _SYSTEM_LEVELS)
-    for key, level in (("ApplicationLogLevel", application), ("SystemLogLevel", system)):
-        if level is not None and written != "JSON":
-            raise entries[key].place.error(
-                f"{key} goes with LogFormat: JSON alone", hint="Add it, or remove the level."
-            )
-    if written == "JSON":
-        application, system = application or "INFO", system or "INFO"
-    return LoggingConfig(
-        format=written, application_level=application, system_level=system, group=own.text("LogGroup") or None
-    )
-
-
-def _one_of(properties: _Properties, key: str, known: Mapping[str, _Word]) -> _Word | None:
-    text = properties.text(key)
-    if text is not None and text not in known:
-        raise properties.entries[key].place.error(f"{text!r} is not one of {', '.join(known)}")
-    return None if text is None else known[text]
 
 
 def _environment(properties: _Properties, given: Mapping[str, str]) -> Mapping[str, str]:
