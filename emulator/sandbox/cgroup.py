@@ -33,6 +33,9 @@ UNIFIED_CONTROLLERS = ("memory", "cpu", "cpuacct", "pids")  # cpuacct is part of
 _CPU_FILES = ("cpuacct.usage", "cpu.stat")
 _MIN_QUOTA_US = 1_000  # the kernel refuses less
 _KILL_SECONDS = 5.0
+_SIGKILL_BIT = 1 << (signal.SIGKILL - 1)
+DEATH_S = 1.0
+"""How long a doomed process may take to be gone and told of."""
 _BUFFER = 1 << 16
 _Number = TypeVar("_Number", int | None, float | None)
 
@@ -219,6 +222,13 @@ def _read_whole(path: str) -> str | None:
         return None
     finally:
         os.close(fd)
+
+
+def is_doomed(pid: int) -> bool:
+    """Whether SIGKILL awaits a process that stands still: on v1 it dies only when it is thawed."""
+    status = _read_whole(f"/proc/{pid}/status") or ""
+    pending = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith(("SigPnd:", "ShdPnd:"))]
+    return any(mask & _SIGKILL_BIT for mask in pending)
 
 
 def hierarchies_of(pid: int | str) -> dict[str, Place]:

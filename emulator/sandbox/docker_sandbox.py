@@ -214,12 +214,21 @@ class DockerSandbox:
             return
         self._frozen = False
         group = self._freezable()
+        doomed = self._is_doomed()
         # Whoever has removed the container in the meantime has been noticed by the watcher of its first process.
         with suppress(OSError, EngineRefused):
             if group is not None:
                 group.thaw()
             else:
                 self._calls.call("POST", f"/containers/{self._container}/unpause")
+        if doomed and self._stdio is not None:
+            self._stdio.await_end()
+
+    def _is_doomed(self) -> bool:
+        from emulator.sandbox.cgroup import is_doomed  # noqa: PLC0415 - imported already, where there is a process id
+
+        runtime = None if self._pid is None else runtime_of(self._pid)
+        return runtime is not None and is_doomed(runtime)
 
     def _freezable(self) -> ControlGroup | None:
         return self._group if self._group is not None and self._group.freezable() else None

@@ -28,6 +28,7 @@ MOUNT: Final = "/run/preflight"
 HOSTNAME: Final = "sandbox"
 _CPUS_ONLINE: Final = "/sys/devices/system/cpu/online"
 _HOSTS: Final = f"127.0.0.1\tlocalhost {HOSTNAME} {HOSTNAME}.localdomain\n::1\tlocalhost\n"
+_END_S: Final = 1.0
 _SIGNAL_BASE: Final = 128
 _LAST_SIGNAL: Final = 64
 _MARK: Final = re.compile(rb"\x00preflight-(?:mark|exit (\d+))\n")
@@ -97,6 +98,9 @@ class Stdio(Protocol):
     def flush(self) -> None:
         """Return once everything written so far has gone to `on_log`."""
 
+    def await_end(self) -> None:
+        """The runtime is about to end: return when that has been told, or a second has passed."""
+
     def kill(self) -> bool:
         """SIGKILL the container's first process, and with it all others; False where only the engine can."""
 
@@ -164,6 +168,11 @@ class Pipes:
         """Drain the pipe."""
         if self._log is not None:
             self._log.flush()
+
+    def await_end(self) -> None:
+        """The watcher ends with it."""
+        if self._watcher is not None:
+            self._watcher.join(_END_S)
 
     def kill(self) -> bool:
         """By the handle, which cannot mean another process."""
@@ -250,6 +259,11 @@ class Attached:
         with contextlib.suppress(OSError):  # the container has just gone, and its output with it
             self._stream.sendall(b"mark\n")
             self._marked.wait(_MARK_TIMEOUT_S)
+
+    def await_end(self) -> None:
+        """The reader ends with it."""
+        if self._reader is not None:
+            self._reader.join(_END_S)
 
     def kill(self) -> bool:
         """It is out of reach."""

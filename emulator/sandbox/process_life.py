@@ -20,7 +20,7 @@ from pathlib import Path
 from emulator.errors import BackendError
 from emulator.limits import OPEN_FILES
 from emulator.sandbox.base import Exit, Figures
-from emulator.sandbox.cgroup import ControlGroup
+from emulator.sandbox.cgroup import DEATH_S, ControlGroup, is_doomed
 from emulator.sandbox.log_pipe import LogPipe
 from emulator.sandbox.process_watch import Watcher, kill_family
 
@@ -145,8 +145,10 @@ class Life:
         return self._stop_or_go(stop=True)
 
     def thaw(self) -> None:
-        """Let them run on."""
-        self._stop_or_go(stop=False)
+        """Let them run on; a death that was due is over, and told of, when this returns."""
+        doomed = is_doomed(self.pid)
+        if self._stop_or_go(stop=False) and doomed:
+            self._reaper.join(DEATH_S)
 
     def _stop_or_go(self, *, stop: bool) -> bool:
         with self._lock:

@@ -6,6 +6,7 @@ frozen; background processes and callbacks that had not completed resume when it
 
 from __future__ import annotations
 
+import signal
 import time
 
 import pytest
@@ -58,6 +59,23 @@ def test_frozen_environments_can_be_closed(lab: Lab) -> None:
     before = time.perf_counter()
     lab.service.retire("Background")
     assert time.perf_counter() - before < 5
+
+
+def test_a_runtime_that_was_killed_while_frozen(lab: Lab) -> None:
+    """The next invocation finds it dead and runs init within, however late the kernel is with the death (v1)."""
+    lab.cold("Background", {"do": "fork"})
+    [environment] = lab.service._warm["Background"]  # noqa: SLF001 - it stands still, and only it knows its process
+    limit = time.monotonic() + 10
+    while not environment._frozen:  # noqa: SLF001 - see above
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+    time.sleep(0.1)  # the kernel freezes in the background
+    assert environment._sandbox.signal(signal.SIGKILL)  # noqa: SLF001 - see above
+    time.sleep(0.1)
+    after = lab.invoke("Background")
+    assert after.error is None, after.log
+    assert after.timings.init_ms is None
+    assert after.payload["child"] == 0.0
 
 
 def test_a_frozen_environment_is_reset_after_a_timeout(lab: Lab) -> None:
