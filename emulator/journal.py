@@ -27,6 +27,8 @@ class Journal:
         self._parts: list[bytes] = []
         self._on_log = on_log
         self._line = b""
+        self._unfinished = b""
+        """The beginning of a line of the function's, where lines are looked at before they count."""
 
     def init_started(self, phase: logs.Phase) -> None:
         """Nothing in text: INIT_START holds a runtime version, which only Lambda's own runtimes have."""
@@ -68,11 +70,17 @@ class Journal:
     def add(self, piece: bytes) -> None:
         """What the runtime wrote, cut anywhere; whole lines go to `on_log` as they come."""
         with self._lock:
-            self._append(piece)
+            if not self._json:
+                self._append(piece)
+                return
+            lines, end, self._unfinished = (self._unfinished + piece).rpartition(b"\n")
+            if end:
+                self._append_admitted(lines + end)
 
     def text(self) -> str:
         """All of it as CloudWatch shows it, which is then forgotten."""
         with self._lock:
+            self._finish_line()
             whole, self._parts = b"".join(self._parts), []
         return logs.as_cloudwatch_shows(whole.decode("utf-8", "replace"))
 
@@ -84,9 +92,25 @@ class Journal:
     def _write(self, line: str) -> None:
         """One of our own lines, on a line of its own."""
         with self._lock:
+            self._finish_line()
             if self._parts and not self._parts[-1].endswith(b"\n"):
                 self._append(b"\n")
             self._append(line.encode())
+
+    def _finish_line(self) -> None:
+        unfinished, self._unfinished = self._unfinished, b""
+        self._append_admitted(unfinished)
+
+    def _append_admitted(self, lines: bytes) -> None:
+        """Those of the function's lines that its log level lets through."""
+        if not lines:
+            return
+        from emulator.application_log import admitted  # noqa: PLC0415 - see above
+
+        lowest = self._config.logging.application_level or "INFO"
+        kept = b"".join(line for line in _lines(lines) if admitted(line, lowest))
+        if kept:
+            self._append(kept)
 
     def _append(self, piece: bytes) -> None:
         self._parts.append(piece)
@@ -95,3 +119,9 @@ class Journal:
         lines, end, self._line = (self._line + piece).rpartition(b"\n")
         if end:
             self._on_log(logs.as_cloudwatch_shows((lines + end).decode("utf-8", "replace")))
+
+
+def _lines(text: bytes) -> list[bytes]:
+    r"""By line feeds alone: in the runtime client's text records `\r` stands within a line."""
+    *whole, rest = text.split(b"\n")
+    return [line + b"\n" for line in whole] + ([rest] if rest else [])
