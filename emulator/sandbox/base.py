@@ -11,8 +11,12 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
+OS_ONLY_RUNTIMES: Final = frozenset({"provided.al2023", "provided.al2"})
+"""Runtimes that bring an operating system and no language ("Lambda runtimes", AWS Lambda Developer Guide, 2026)."""
+WRAPPER_VARIABLE: Final = "AWS_LAMBDA_EXEC_WRAPPER"
+"""Names the script that a managed runtime is started through ("Modifying the runtime environment", guide, 2026-07)."""
 Enforcement = Literal["kernel", "watched", "none"]
 Ending = Literal["remove", "leave", "keep"]
 """What becomes of a closed sandbox: it is gone when `close` returns; or its removal is under way then, for a process
@@ -61,6 +65,11 @@ class SandboxSpec:
     architecture: str = "x86_64"
     image: str | None = None
 
+    @property
+    def os_only(self) -> bool:
+        """Whether the package brings its own runtime."""
+        return self.runtime in OS_ONLY_RUNTIMES
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
@@ -80,13 +89,15 @@ class Figures:
 class Exit:
     """How the runtime process ended: `status` for exit(n), `signal` when one killed it; `out_of_memory` is proven.
 
-    `lost` says why the sandbox itself went away, which is not the function's doing.
+    `lost` says why the sandbox itself went away, which is not the function's doing; `invalid_entrypoint` why there
+    never was a process, in Lambda's words.
     """
 
     status: int | None = None
     signal: int | None = None
     out_of_memory: bool = False
     lost: str | None = None
+    invalid_entrypoint: str | None = None
 
 
 class Sandbox(Protocol):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -156,11 +157,16 @@ class DockerBackend:
             return self._bridge
 
     def disk(self, size_mb: int, base: image_find.BaseImage) -> storage.Disk | None:
-        """A disk for `/tmp`, by ourselves or by a privileged helper container; None where neither may make one."""
+        """A disk for `/tmp`, by ourselves or by a privileged helper container; None where neither may make one.
+
+        The helper is a Python program: where `base` has none, it runs on the image of the emulator's own Python.
+        """
         if not self.disks:
             return None
         if storage.may_attach():
             return storage.TmpDisk(size_mb, Path(docker_container.scratch_folder()))
+        if self._keeper is None and not base.python:
+            base = self._base_image(f"python{sys.version_info.major}.{sys.version_info.minor}", _architecture())
         with self._lock:
             from emulator.sandbox.docker_disks import DiskKeeper  # noqa: PLC0415 - only where we are not root
 
@@ -187,6 +193,11 @@ class DockerBackend:
             if wanted not in self._images:
                 self._images[wanted] = image.ensure(self.engine, runtime, architecture, self._on_progress)
             return self._images[wanted]
+
+
+def _architecture() -> str:
+    machine = os.uname().machine.lower()
+    return image_find.MACHINE_NAMES.get(machine, machine)
 
 
 def _is_root() -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 from emulator.errors import BackendError
 from emulator.limits import CPU_PERIOD_US, MIB
 from emulator.sandbox import docker_container, docker_engine, storage
-from emulator.sandbox.base import Ending, Exit, Figures, SandboxSpec
+from emulator.sandbox.base import WRAPPER_VARIABLE, Ending, Exit, Figures, SandboxSpec
 from emulator.sandbox.docker_calls import EngineRefused
 from emulator.sandbox.docker_stdio import Attached, Pipes
 
@@ -62,6 +62,7 @@ class DockerSandbox:
         self._calls = backend.engine.calls
         self._spec = spec
         self._base = base
+        self._command, self._refusal = _program(spec, base)
         self._disk: storage.Disk | None = None
         self._container: str | None = None
         self._starting: Pending | None = None
@@ -109,6 +110,7 @@ class DockerSandbox:
                 self._calls,
                 self._spec,
                 base=self._base,
+                command=self._command,
                 stdio=stdio,
                 tmp_device=self._disk.device if self._disk else None,
                 network=(backend.network or docker_container.NO_NETWORK) if inside else backend.bridge().name,
@@ -150,12 +152,15 @@ class DockerSandbox:
             self._baseline = self._counters(memory=False)
 
     def go(self, on_log: Callable[[bytes], None], on_exit: Callable[[Exit], None]) -> None:
-        """One line to the entry point."""
+        """One line to the entry point, unless there is nothing that it could become."""
         self._await_start()
         if self._stdio is None:
             raise RuntimeError("go before make_ready")
         if self._group is not None:
             self._baseline = self._counters()
+        if self._refusal is not None:
+            on_exit(Exit(invalid_entrypoint=self._refusal))
+            return
         self._stdio.go(on_log, lambda ended: on_exit(self._ending(ended)))
 
     def throttle(self, on: bool) -> None:  # noqa: FBT001 - the two states are the whole meaning
@@ -265,6 +270,19 @@ class DockerSandbox:
         if state.get("OOMKilled"):
             return Exit(signal=9, out_of_memory=True)
         return Exit(lost=f"the container ended with status {state.get('ExitCode')}")
+
+
+def _program(spec: SandboxSpec, base: BaseImage) -> tuple[tuple[str, ...], str | None]:
+    """The runtime's command, and why Lambda could not start it, where that is seen beforehand."""
+    wrapper = spec.environment.get(WRAPPER_VARIABLE)
+    if not spec.os_only and not (wrapper and base.origin == "local"):  # AWS's own bootstrap looks for it itself
+        return base.command, None
+    from emulator.sandbox import entrypoint  # noqa: PLC0415 - most functions need none of it
+
+    if wrapper and not spec.os_only:
+        return entrypoint.wrapped(base.command, wrapper), None
+    bootstrap = entrypoint.find_bootstrap(spec)
+    return (bootstrap.inside,), bootstrap.refusal
 
 
 def _pipes(cpuset: str | None) -> Pipes:

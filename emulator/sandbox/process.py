@@ -1,4 +1,4 @@
-"""A sandbox without an engine: AWS's runtime client as a child process, limited by the kernel where we may ask it to.
+"""A sandbox without an engine: the runtime as a child process, limited by the kernel where we may ask it to.
 
 The function sees the host: its files, its network, its users, its /tmp. What that leaves unenforced is in
 `ProcessBackend.capabilities`, never implied.
@@ -24,7 +24,7 @@ from emulator.sandbox import cgroup_make, interpreters
 from emulator.sandbox.base import Capabilities, Exit, Figures, SandboxSpec
 from emulator.sandbox.cgroup import ControlGroup
 from emulator.sandbox.owner import abandoned, name_prefix
-from emulator.sandbox.process_launch import Launch, python_launch
+from emulator.sandbox.process_launch import Launch, custom_launch, python_launch
 from emulator.sandbox.process_life import API_VARIABLE, Callbacks, Life
 
 _BACKLOG = 16
@@ -36,13 +36,14 @@ LaunchMaker = Callable[[SandboxSpec, Path], Launch]
 class ProcessBackend:
     """Child processes; `cgroups=False` does without control groups even where they can be had.
 
-    `launch` makes the command for a spec and a folder to put things in; by default AWS's runtime client for Python.
+    `launch` makes the command for a spec and a folder to put things in; by default AWS's runtime client for Python, or
+    the package's own bootstrap.
     """
 
     name: Literal["process"] = "process"
 
     def __init__(self, *, cgroups: bool = True, launch: LaunchMaker | None = None) -> None:
-        self._launch = launch or _python_launcher()
+        self._launch = launch or _launcher()
         self._lock = threading.Lock()
         self._live: dict[int, ProcessSandbox] = {}
         self._prefix = name_prefix("process")
@@ -142,7 +143,10 @@ class ProcessSandbox:
         return self._listener
 
     def go(self, on_log: Callable[[bytes], None], on_exit: Callable[[Exit], None]) -> None:
-        """One line to the waiting shell."""
+        """One line to the waiting shell, unless there is nothing that it could become."""
+        if self._launch.refusal is not None:
+            on_exit(Exit(invalid_entrypoint=self._launch.refusal))
+            return
         self._life.go(Callbacks(on_log=on_log, on_exit=on_exit))
 
     def throttle(self, on: bool) -> None:  # noqa: FBT001 - the two states are the whole meaning
@@ -200,10 +204,12 @@ class ProcessSandbox:
         return listener, life
 
 
-def _python_launcher() -> LaunchMaker:
+def _launcher() -> LaunchMaker:
     find = functools.cache(interpreters.find)
 
     def launch(spec: SandboxSpec, folder: Path) -> Launch:
+        if spec.os_only:
+            return custom_launch(spec, folder)
         interpreter = find(spec.runtime)
         return python_launch(spec, folder, interpreter, interpreters.runtime_client(interpreter))
 

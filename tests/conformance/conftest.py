@@ -202,6 +202,8 @@ def all_functions(folder: Path) -> dict[str, FunctionConfig]:
         _own("OneLayer", "layered.handler", layers=(first,)),
         _own("TwoLayers", "layered.handler", layers=(first, second)),
         _own("TwoLayersReversed", "layered.handler", layers=(second, first)),
+        *custom_runtimes(given["Custom"], folder),
+        *wrapped_functions(folder),
     )
     return given | {config.name: config for config in (*resized, *own)}
 
@@ -218,6 +220,42 @@ def layer_folders(folder: Path) -> tuple[Path, Path]:
         (layer / f"{layer.name}.txt").write_text(f"data of {layer.name}")
     (layers[0] / "python" / "loud.py").write_text("VALUE = 'the layer hides the package'\n")
     return layers
+
+
+def custom_runtimes(custom: FunctionConfig, folder: Path) -> tuple[FunctionConfig, ...]:
+    """Functions whose bootstrap is a layer's, or cannot be started, each for another reason."""
+    script = (custom.code / "bootstrap").read_bytes()
+    layer = _file(folder / "runtime-layer" / "bootstrap", script)
+    handlers = _file(folder / "handlers" / "function.sh", (custom.code / "function.sh").read_bytes())
+    contents = {
+        "BootstrapDenied": (script, 0o644),
+        "BootstrapFromWindows": (script.replace(b"\n", b"\r\n"), 0o755),
+        "BootstrapWithoutFirstLine": (b"echo hello\n", 0o755),
+        "BootstrapExits": (b"#!/bin/sh\necho leaving\nexit 7\n", 0o755),
+    }
+    return (
+        replace(custom, name="CustomInLayer", code=handlers.parent, layers=(layer.parent,)),
+        *(
+            replace(custom, name=name, code=_file(folder / name / "bootstrap", content, mode).parent)
+            for name, (content, mode) in contents.items()
+        ),
+    )
+
+
+def wrapped_functions(folder: Path) -> tuple[FunctionConfig, ...]:
+    """Functions that start through a script of a layer: one that is there, and one that is not."""
+    layer = _file(folder / "wrapper" / "wrap", b'#!/bin/sh\nexport WRAPPED="$#"\nexec "$@"\n').parent
+    return tuple(
+        _own(name, "machine.environment", layers=(layer,), environment={"AWS_LAMBDA_EXEC_WRAPPER": wrapper})
+        for name, wrapper in (("Wrapped", "/opt/wrap"), ("WrapperMissing", "/opt/none"))
+    )
+
+
+def _file(path: Path, content: bytes, mode: int = 0o755) -> Path:
+    path.parent.mkdir()
+    path.write_bytes(content)
+    path.chmod(mode)
+    return path
 
 
 def _own(name: str, handler: str, **settings: Any) -> FunctionConfig:  # noqa: ANN401 - fields of different types

@@ -127,12 +127,12 @@ def test_awss_image_is_preferred_when_the_engine_has_it(
 ) -> None:
     """An image under AWS's name and of the right architecture goes before ours."""
     name = f"lambda-preflight/as-if-aws-{os.urandom(4).hex()}"
-    client.images.get(made.images[0].id).tag(name, PYTHON)
+    client.images.get(made.images[0].id).tag(f"{name}/python", PYTHON)
     monkeypatch.setattr(image, "AWS_REPOSITORY", name)
     try:
         taken = image.ensure(engine, RUNTIME, ARCHITECTURE)
     finally:
-        client.api.remove_image(f"{name}:{PYTHON}")
+        client.api.remove_image(f"{name}/python:{PYTHON}")
     assert (taken.origin, taken.id, taken.command) == ("aws", made.images[0].id, ("/var/runtime/bootstrap",))
 
 
@@ -247,8 +247,8 @@ print(json.dumps([bad, json.decoder.JSONDecoder.decode.__code__.co_filename]))
 
 def test_runtime_client_starts(client: docker.DockerClient, made: Made) -> None:
     """Without a Runtime API it fails at the connection, after every import of its own."""
-    command = [*made.images[0].command, "app.handler"]
-    status, output = run(client, made, command, AWS_LAMBDA_RUNTIME_API="127.0.0.1:9")
+    command = [*made.images[0].command]
+    status, output = run(client, made, command, AWS_LAMBDA_RUNTIME_API="127.0.0.1:9", _HANDLER="app.handler")
     assert status == 1
     assert "ConnectionRefusedError" in output
     assert "Unable to import module 'app'" in output

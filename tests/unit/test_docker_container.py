@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 MIB = 1024 * 1024
 DEAD = 2**22 + 1  # one more than the kernel's largest process id
-BASE = BaseImage(id="sha256:1", origin="local", reference="x", python="3.13", command=("python", "-m", "awslambdaric"))
+BASE = BaseImage(id="sha256:1", origin="local", reference="x", python="3.13", command=("python", "bootstrap.py"))
 
 
 class Streams:
@@ -103,6 +103,7 @@ def created(client: Client, wanted: SandboxSpec, **changes: Any) -> dict[str, An
     """Create the container and give what the engine would have been sent."""
     settings: dict[str, Any] = {
         "base": BASE,
+        "command": BASE.command,
         "stdio": Streams(),
         "tmp_device": "/dev/loop7",
         "network": "none",
@@ -162,12 +163,12 @@ def test_no_cpu_quota_at_first(client: Client, tmp_path: Path) -> None:
 
 
 def test_process(client: Client, tmp_path: Path) -> None:
-    """Lambda's user and folder; the shell waits in front of the runtime's command, which gets the handler's name."""
+    """Lambda's user and folder; the shell waits in front of the runtime's command."""
     config = created(client, spec(tmp_path))
     assert config["User"] == "993:990"
     assert config["WorkingDir"] == "/var/task"
     assert config["Entrypoint"] == ["/bin/sh", "-c", "read -r _", "preflight"]
-    assert config["Cmd"] == ["python", "-m", "awslambdaric", "app.handler"]
+    assert config["Cmd"] == ["python", "bootstrap.py"]
     assert config["Image"] == "sha256:1"
     assert config["OpenStdin"] is True
     assert not config.get("Tty")
