@@ -15,7 +15,8 @@ Architecture = Literal["x86_64", "arm64"]
 class FunctionConfig:
     """Sizes in Lambda's megabytes (1,024 KB), timeout in seconds; `code` and `layers` are unpacked folders.
 
-    `handler` and `runtime` are empty and `image` is set for `PackageType: Image`.
+    `handler` and `runtime` are empty and `image` is set for `PackageType: Image`; `entry_point`, `command` and
+    `working_directory` are its `ImageConfig`, empty for what the image itself says.
     """
 
     name: str
@@ -30,6 +31,9 @@ class FunctionConfig:
     environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     reserved_concurrency: int | None = None
     image: str | None = None
+    entry_point: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    working_directory: str = ""
 
     @property
     def cpu_share(self) -> float:

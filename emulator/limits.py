@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Stage = Literal["configuration", "package", "request", "response"]
+Stage = Literal["configuration", "package", "image", "request", "response"]
 
 MIB: Final = 1024 * 1024
 INIT_LIMIT_S: Final = 10.0
@@ -129,6 +129,15 @@ QUOTAS: Final = (
         unit="bytes",
         message="Unzipped size must be smaller than 262144000 bytes",
         source=_RECORDED,
+    ),
+    Quota(
+        name="Uncompressed image",
+        stage="image",
+        minimum=0,
+        maximum=10 * 1024 * MIB,
+        unit="bytes",
+        message="the image has {value} bytes with all its layers, and may have {maximum}",
+        source=_GUIDE,
     ),
     Quota(
         name="Request",

@@ -50,7 +50,8 @@ class Capabilities:
 class SandboxSpec:
     """What to start; memory and /tmp in Lambda's MB, `cpu_share` in vCPUs, `environment` complete and final.
 
-    `environment` carries everything but `AWS_LAMBDA_RUNTIME_API`, which the sandbox knows.
+    `environment` carries everything but `AWS_LAMBDA_RUNTIME_API`, which the sandbox knows. With an `image` there is
+    neither handler, runtime, code nor layer; `entry_point`, `command` and `working_directory` are empty for its own.
     """
 
     function_name: str
@@ -64,6 +65,9 @@ class SandboxSpec:
     environment: Mapping[str, str]
     architecture: str = "x86_64"
     image: str | None = None
+    entry_point: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    working_directory: str = ""
 
     @property
     def os_only(self) -> bool:

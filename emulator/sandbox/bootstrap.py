@@ -21,8 +21,8 @@ def main() -> None:
     if "PYTHONPATH" not in os.environ:
         folders += [f"{layer}/python/lib/{version}/site-packages" for layer in layers]
         folders += [f"{layer}/python" for layer in layers]
-    own = f"{sys.prefix}/lib/{version}/site-packages"
-    sys.path[:0] = folders if len(folders) == 1 else [*folders, own]
+    own = f"{sys.prefix}/lib/{version}/site-packages"  # before /var/runtime since python3.11
+    sys.path[:0] = folders if len(folders) == 1 or sys.version_info < (3, 11) else [*folders, own]
     for folder in folders:  # for the .pth files that lie there
         site.addsitedir(folder)
     os.environ.setdefault("PYTHONPATH", os.environ["LAMBDA_RUNTIME_DIR"])

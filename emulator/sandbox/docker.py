@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from emulator.sandbox.docker_disks import DiskKeeper
     from emulator.sandbox.docker_engine import Engine
     from emulator.sandbox.docker_network import Bridge
+    from emulator.sandbox.docker_stdio import Shell
 
 
 class DockerBackend:
@@ -59,6 +60,7 @@ class DockerBackend:
         self._live: dict[int, DockerSandbox] = {}
         self._images: dict[tuple[str, str], image_find.BaseImage] = {}
         self._bridge: Bridge | None = None
+        self._shell: Shell | None = None
         self._next_cpu = 0
         self._sweeper: threading.Thread | None = None
 
@@ -80,7 +82,7 @@ class DockerBackend:
     def prepare(self, spec: SandboxSpec) -> DockerSandbox:
         """A container that starts, and whose entry point waits for *go*; who asks for its listener waits for it."""
         docker_container.check_readable(spec)
-        sandbox = DockerSandbox(self, spec, self._base_image(spec.runtime, spec.architecture))
+        sandbox = self._sandbox(spec)
         with self._lock:
             self._live[id(sandbox)] = sandbox
         try:
@@ -186,6 +188,16 @@ class DockerBackend:
         with self._lock:
             first, self._next_cpu = self._next_cpu, (self._next_cpu + count) % there
         return ",".join(str((first + offset) % there) for offset in range(count))
+
+    def _sandbox(self, spec: SandboxSpec) -> DockerSandbox:
+        if spec.image is None:
+            return DockerSandbox(self, spec, self._base_image(spec.runtime, spec.architecture))
+        from emulator.sandbox.docker_shell import portable_shell  # noqa: PLC0415 - see docker_calls
+
+        with self._lock:
+            self._shell = self._shell or portable_shell(self.engine)
+        # Not kept: the author may build the image anew at any time.
+        return DockerSandbox(self, spec, image.function_image(self.engine, spec), self._shell)
 
     def _base_image(self, runtime: str, architecture: str) -> image_find.BaseImage:
         wanted = (runtime, architecture)

@@ -14,13 +14,14 @@ from emulator.errors import BackendError, ConfigurationError
 from emulator.limits import MIB, OPEN_FILES, PROCESSES, SANDBOX_GID, SANDBOX_UID
 from emulator.sandbox import seccomp
 from emulator.sandbox.docker_calls import Calls, EngineRefused, Pending
+from emulator.sandbox.docker_stdio import keeping
 from emulator.sandbox.owner import abandoned, name_prefix, orphaned, owner
 
 if TYPE_CHECKING:
     from docker import APIClient
 
     from emulator.sandbox.base import SandboxSpec
-    from emulator.sandbox.docker_stdio import Stdio
+    from emulator.sandbox.docker_stdio import Shell, Stdio
     from emulator.sandbox.image_find import BaseImage
 
 LABEL: Final = "dev.lambda-preflight"
@@ -54,6 +55,7 @@ def create(  # noqa: PLR0913 - one keyword each for what differs between two con
     *,
     base: BaseImage,
     command: tuple[str, ...],
+    shell: Shell,
     stdio: Stdio,
     tmp_device: str | None,
     network: str,
@@ -66,7 +68,7 @@ def create(  # noqa: PLR0913 - one keyword each for what differs between two con
     environment = {**spec.environment, "AWS_LAMBDA_RUNTIME_API": runtime_api}
     config: dict[str, Any] = {
         "Image": base.id,
-        "Entrypoint": ["/bin/sh", "-c", stdio.entry, "preflight"],
+        "Entrypoint": [*shell.command, "-c", keeping(stdio.entry, {*environment, *base.variables}), "preflight"],
         "Cmd": list(command),
         "Env": [f"{name}={value}" for name, value in environment.items()],
         # A container to be kept for a look has no owner whose death would have it swept.
@@ -76,7 +78,7 @@ def create(  # noqa: PLR0913 - one keyword each for what differs between two con
         "NetworkDisabled": network == NO_NETWORK,
         "OpenStdin": True,
         "User": f"{SANDBOX_UID}:{SANDBOX_GID}",
-        "WorkingDir": "/var/task",
+        "WorkingDir": base.folder,
         "HostConfig": {
             "AutoRemove": not keep,
             "CapDrop": ["ALL"],
@@ -85,7 +87,7 @@ def create(  # noqa: PLR0913 - one keyword each for what differs between two con
             "LogConfig": {"Type": "none", "Config": {}},
             "Memory": memory,
             "MemorySwap": memory,
-            "Mounts": _mounts(spec, stdio, tmp_device),
+            "Mounts": _mounts(spec, {**stdio.mounts, **shell.mounts}, tmp_device),
             "NetworkMode": network,
             "PidsLimit": PROCESSES,
             "ReadonlyRootfs": True,
@@ -109,7 +111,7 @@ def inspect(calls: Calls, container: str) -> Mapping[str, Any]:
 
 def check_readable(spec: SandboxSpec) -> None:
     """Lambda makes /var/task and /opt itself; here they are these folders, whose modes no package holds."""
-    for folder in (spec.code, *spec.layers):
+    for folder in (spec.code, *spec.layers) if spec.image is None else ():
         if folder.stat().st_mode & _EVERYBODY != _EVERYBODY:
             message = f"{folder} may not be entered by everybody, so the function's user {SANDBOX_UID} cannot read it"
             raise ConfigurationError(message, hint=f"chmod -R a+rX {folder}")
@@ -193,9 +195,9 @@ def folder_prefix() -> str:
     return name_prefix("docker")
 
 
-def _mounts(spec: SandboxSpec, stdio: Stdio, tmp_device: str | None) -> list[dict[str, Any]]:
-    mounts = [_bind("/var/task", str(spec.code.resolve()))]
-    mounts += [_bind(target, source) for target, source in stdio.mounts.items()]
+def _mounts(spec: SandboxSpec, ours: Mapping[str, str], tmp_device: str | None) -> list[dict[str, Any]]:
+    mounts = [] if spec.image is not None else [_bind("/var/task", str(spec.code.resolve()))]
+    mounts += [_bind(target, source) for target, source in ours.items()]
     if tmp_device is not None:
         mounts.append(_volume("/tmp", {"type": "ext4", "device": tmp_device, "o": "nosuid,nodev"}))  # noqa: S108 - Lambda's own
     else:

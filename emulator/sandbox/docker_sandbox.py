@@ -12,7 +12,7 @@ from emulator.limits import CPU_PERIOD_US, MIB
 from emulator.sandbox import docker_container, docker_engine, storage
 from emulator.sandbox.base import WRAPPER_VARIABLE, Ending, Exit, Figures, SandboxSpec
 from emulator.sandbox.docker_calls import EngineRefused
-from emulator.sandbox.docker_stdio import Attached, Pipes
+from emulator.sandbox.docker_stdio import ABSENT_STATUS, DENIED_STATUS, IMAGES_SHELL, Attached, Pipes, Shell
 
 if TYPE_CHECKING:
     from emulator.sandbox.cgroup import ControlGroup
@@ -57,11 +57,12 @@ class Host(Protocol):
 class DockerSandbox:
     """One container at a time; `reset` replaces it and keeps the disk that is its `/tmp`."""
 
-    def __init__(self, backend: Host, spec: SandboxSpec, base: BaseImage) -> None:
+    def __init__(self, backend: Host, spec: SandboxSpec, base: BaseImage, shell: Shell = IMAGES_SHELL) -> None:
         self._backend = backend
         self._calls = backend.engine.calls
         self._spec = spec
         self._base = base
+        self._shell = shell
         self._command, self._refusal = _program(spec, base)
         self._disk: storage.Disk | None = None
         self._container: str | None = None
@@ -111,6 +112,7 @@ class DockerSandbox:
                 self._spec,
                 base=self._base,
                 command=self._command,
+                shell=self._shell,
                 stdio=stdio,
                 tmp_device=self._disk.device if self._disk else None,
                 network=(backend.network or docker_container.NO_NETWORK) if inside else backend.bridge().name,
@@ -250,6 +252,11 @@ class DockerSandbox:
         """Add what the kernel and the engine know of the end; None means that PID 1 itself is gone."""
         if ended is None:
             return self._ending_of_container()
+        if ended.status in {ABSENT_STATUS, DENIED_STATUS}:
+            from emulator.sandbox import entrypoint  # noqa: PLC0415 - most functions need none of it
+
+            reason = entrypoint.ABSENT if ended.status == ABSENT_STATUS else entrypoint.DENIED
+            return Exit(invalid_entrypoint=entrypoint.could_not_start(self._command[0], reason))
         killed = ended.signal == 9 and bool(self._counters().oom_kills)  # noqa: PLR2004 - SIGKILL
         return Exit(status=ended.status, signal=ended.signal, out_of_memory=killed)
 

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from emulator import cache
-from emulator.errors import BackendError, ConfigurationError
-from emulator.sandbox.base import OS_ONLY_RUNTIMES
+from emulator.errors import BackendError, ConfigurationError, QuotaError
+from emulator.limits import check
+from emulator.sandbox.base import OS_ONLY_RUNTIMES, SandboxSpec
 from emulator.sandbox.docker_engine import Engine
 from emulator.sandbox.image_find import (
     MACHINE_NAMES,
@@ -58,6 +59,45 @@ def ensure(engine: Engine, runtime: str, architecture: str, on_progress: Progres
     command = (f"/var/lang/bin/python{python}", "/var/runtime/bootstrap.py") if python else ()
     reference = reference_of(runtime, key)
     return BaseImage(id=ours["Id"], origin="local", reference=reference, python=python, command=command)
+
+
+def function_image(engine: Engine, spec: SandboxSpec) -> BaseImage:
+    """The image of a function with `PackageType: Image`, as the engine has it now, with what ImageConfig overrides.
+
+    Each of the three overrides its own ("Create a Lambda function using a container image", guide, 2026-07), unlike the
+    engine's own command line, where another ENTRYPOINT takes CMD away.
+    """
+    reference = spec.image or ""
+    told = inspect_all(engine, [reference])[0]
+    if told is None:
+        message = (
+            f"{spec.function_name}: Source image {reference} does not exist on the engine, and none is ever pulled"
+        )
+        hint = f"build it (`sam build`, or `docker build -t {reference} .`), or fetch it: `docker pull {reference}`"
+        raise ConfigurationError(message, hint=hint)
+    for violation in check("image", {"Uncompressed image": int(told.get("Size") or 0)}):
+        raise QuotaError(f"{spec.function_name}: {violation.message}", hint=violation.hint)
+    architecture = MACHINE_NAMES.get(told["Architecture"], told["Architecture"])
+    if architecture != spec.architecture:
+        message = (
+            f"{spec.function_name}: the image {reference} is for {architecture}, the function for {spec.architecture}"
+        )
+        platform = f"--platform linux/{_ENGINE_NAMES.get(spec.architecture, spec.architecture)}"
+        raise ConfigurationError(message, hint=f"set Architectures to {architecture}, or build with {platform}")
+    config: Mapping[str, Any] = told["Config"]
+    command = (*(spec.entry_point or config.get("Entrypoint") or ()), *(spec.command or config.get("Cmd") or ()))
+    if not command:
+        message = f"{spec.function_name}: the image {reference} says neither ENTRYPOINT nor CMD"
+        raise ConfigurationError(message, hint="set them in the image, or EntryPoint and Command in ImageConfig")
+    return BaseImage(
+        id=told["Id"],
+        origin="function",
+        reference=reference,
+        python="",
+        command=command,
+        folder=spec.working_directory or config.get("WorkingDir") or "/",
+        variables=frozenset(setting.partition("=")[0] for setting in config.get("Env") or ()),
+    )
 
 
 def _silent(_: str) -> None:

@@ -7,6 +7,7 @@ for all of them alike.
 from __future__ import annotations
 
 import json
+import os
 import platform
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +30,7 @@ __all__ = ["no_leaks"]
 ROOT: Final = Path(__file__).parents[2]
 TEMPLATE: Final = ROOT / "fixtures" / "functions" / "template.yaml"
 OWN_CODE: Final = Path(__file__).with_name("functions")
+IMAGE: Final = f"preflight-fixtures/probe:{os.getpid()}"
 RUNTIME: Final = f"python{sys.version_info.major}.{sys.version_info.minor}"
 ARCHITECTURE: Final[Architecture] = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
 
@@ -203,7 +205,8 @@ def all_functions(folder: Path) -> dict[str, FunctionConfig]:
         _own("TwoLayers", "layered.handler", layers=(first, second)),
         _own("TwoLayersReversed", "layered.handler", layers=(second, first)),
         *custom_runtimes(given["Custom"], folder),
-        *wrapped_functions(folder),
+        *wrapped_functions(given["Probe"], folder),
+        *image_functions(given["Image"]),
     )
     return given | {config.name: config for config in (*resized, *own)}
 
@@ -242,12 +245,36 @@ def custom_runtimes(custom: FunctionConfig, folder: Path) -> tuple[FunctionConfi
     )
 
 
-def wrapped_functions(folder: Path) -> tuple[FunctionConfig, ...]:
+def wrapped_functions(probe: FunctionConfig, folder: Path) -> tuple[FunctionConfig, ...]:
     """Functions that start through a script of a layer: one that is there, and one that is not."""
     layer = _file(folder / "wrapper" / "wrap", b'#!/bin/sh\nexport WRAPPED="$#"\nexec "$@"\n').parent
     return tuple(
-        _own(name, "machine.environment", layers=(layer,), environment={"AWS_LAMBDA_EXEC_WRAPPER": wrapper})
+        replace(probe, name=name, layers=(layer,), environment={"AWS_LAMBDA_EXEC_WRAPPER": wrapper})
         for name, wrapper in (("Wrapped", "/opt/wrap"), ("WrapperMissing", "/opt/none"))
+    )
+
+
+def image_functions(given: FunctionConfig) -> tuple[FunctionConfig, ...]:
+    """Functions of the image that `test_image_function` builds; most replace something of what it says."""
+    image = replace(given, image=IMAGE)
+    python = f"/var/lang/bin/{RUNTIME}"
+    return (
+        image,
+        replace(image, name="ImageSmall", memory_mb=128),
+        replace(image, name="ImageOutOfMemory", memory_mb=128, command=("ill.out_of_memory",)),
+        replace(image, name="ImageCommand", command=("well.echo",)),
+        replace(image, name="ImageFolder", working_directory="/var", environment={"PYTHONPATH": "/app:/var/runtime"}),
+        replace(
+            image,
+            name="ImageEntryPoint",
+            entry_point=(python, "-c", "import sys, awslambdaric.__main__ as it; it.main(['', sys.argv[1]])"),
+        ),
+        replace(image, name="ImageHome", environment={"HOME": "/tmp", "GREETING": "template"}),
+        replace(image, name="ImageAbsent", entry_point=("/not/there", "x")),
+        replace(image, name="ImageDenied", entry_point=("/app/probe.py",)),
+        replace(image, name="ImageByName", entry_point=("nothing-of-that-name",)),
+        replace(image, name="ImageExits", entry_point=(python, "-c", "print('leaving'); exit(126)")),
+        replace(image, name="ImageMissing", image=f"preflight-fixtures/no-such-image:{os.getpid()}"),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from emulator.sandbox import docker_container, seccomp
 from emulator.sandbox.base import Exit, SandboxSpec
 from emulator.sandbox.docker_calls import EngineRefused
 from emulator.sandbox.docker_container import LABEL, OWNER_LABEL, visible_cpus
+from emulator.sandbox.docker_stdio import IMAGES_SHELL, PIPES_ENTRY, Shell
 from emulator.sandbox.image_find import BaseImage
 from emulator.sandbox.owner import owner
 from tests.fake_engine import FakeCalls
@@ -104,6 +106,7 @@ def created(client: Client, wanted: SandboxSpec, **changes: Any) -> dict[str, An
     settings: dict[str, Any] = {
         "base": BASE,
         "command": BASE.command,
+        "shell": IMAGES_SHELL,
         "stdio": Streams(),
         "tmp_device": "/dev/loop7",
         "network": "none",
@@ -173,6 +176,38 @@ def test_process(client: Client, tmp_path: Path) -> None:
     assert config["OpenStdin"] is True
     assert not config.get("Tty")
     assert sorted(config["Env"]) == ["AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001", "TZ=:UTC"]
+
+
+def test_an_image_of_the_functions_own(client: Client, tmp_path: Path) -> None:
+    """Its folder, and nothing of ours over its files but /tmp and what the waiting shell needs."""
+    shell = Shell(command=("/ours/ld.so", "/ours/sh"), mounts={"/ours/sh": "/bin/dash"})
+    base = replace(BASE, origin="function", folder="/app")
+    config = created(client, replace(spec(tmp_path, "layer"), image="app:1"), base=base, shell=shell)
+    assert config["WorkingDir"] == "/app"
+    assert config["Entrypoint"] == ["/ours/ld.so", "/ours/sh", "-c", "read -r _", "preflight"]
+    assert set(mounted(config)) == {*Streams().mounts, "/ours/sh", "/tmp"}
+    assert mounted(config)["/ours/sh"] == {
+        "Type": "bind",
+        "Target": "/ours/sh",
+        "Source": "/bin/dash",
+        "ReadOnly": True,
+    }
+    assert config["User"] == "993:990"
+
+
+@pytest.mark.parametrize(
+    ("functions", "images", "removed"),
+    [((), (), "HOME HOSTNAME"), (("HOME",), (), "HOSTNAME"), ((), ("HOME",), "HOSTNAME"), (("HOSTNAME",), (), "HOME")],
+)
+def test_what_the_engine_adds(
+    client: Client, tmp_path: Path, functions: tuple[str, ...], images: tuple[str, ...], removed: str
+) -> None:
+    """Is taken away again, unless the function or its image has set it."""
+    wanted = replace(spec(tmp_path), environment=dict.fromkeys(functions, "mine"))
+    streams = Streams()
+    streams.entry = PIPES_ENTRY
+    config = created(client, wanted, base=replace(BASE, variables=frozenset(images)), stdio=streams)
+    assert f"; unset {removed}; " in config["Entrypoint"][2]
 
 
 @pytest.mark.parametrize(("keep", "removes_itself"), [(False, True), (True, False)])

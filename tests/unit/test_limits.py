@@ -16,7 +16,7 @@ from emulator.limits import QUOTAS, Quota, Stage, Violation, check, quota
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-STAGES: tuple[Stage, ...] = ("configuration", "package", "request", "response")
+STAGES: tuple[Stage, ...] = ("configuration", "package", "image", "request", "response")
 
 
 def named(row: Quota) -> str:

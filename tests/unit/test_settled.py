@@ -112,6 +112,9 @@ def test_a_folder_that_has_gone(path: Path, tmp_path: Path) -> None:
         environment=st.dictionaries(st.text(), st.text()).map(MappingProxyType),
         reserved_concurrency=st.none() | st.integers(),
         image=st.none() | st.text(),
+        entry_point=st.lists(st.text()).map(tuple),
+        command=st.lists(st.text()).map(tuple),
+        working_directory=st.text(),
     )
 )
 @settings(suppress_health_check=[HealthCheck.too_slow])
