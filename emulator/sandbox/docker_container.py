@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from emulator.errors import BackendError, ConfigurationError
-from emulator.limits import MIB, OPEN_FILES, PROCESSES, SANDBOX_GID, SANDBOX_UID
+from emulator.limits import MIB, RESOURCE_LIMITS, SANDBOX_GID, SANDBOX_UID, processes
 from emulator.sandbox import seccomp
 from emulator.sandbox.docker_calls import Calls, EngineRefused, Pending
 from emulator.sandbox.docker_stdio import keeping
@@ -89,10 +89,10 @@ def create(  # noqa: PLR0913 - one keyword each for what differs between two con
             "MemorySwap": memory,
             "Mounts": _mounts(spec, {**stdio.mounts, **shell.mounts}, tmp_device),
             "NetworkMode": network,
-            "PidsLimit": PROCESSES,
+            "PidsLimit": processes(spec.memory_mb),
             "ReadonlyRootfs": True,
             "SecurityOpt": ["no-new-privileges", f"seccomp={seccomp.profile()}"],
-            "Ulimits": [{"Name": "nofile", "Soft": OPEN_FILES, "Hard": OPEN_FILES}],
+            "Ulimits": [{"Name": name, "Soft": soft, "Hard": hard} for name, (soft, hard) in RESOURCE_LIMITS.items()],
         },
     }
     return str(calls.call("POST", "/containers/create", body=config)["Id"])

@@ -177,8 +177,8 @@ class DockerSandbox:
             self._calls.call("POST", f"/containers/{self._container}/update", body=limits)
 
     def flush_log(self) -> None:
-        """Drain the runtime's output."""
-        if self._stdio is not None:
+        """Drain the runtime's output; one that was never started has none, and nobody who would answer."""
+        if self._stdio is not None and self._refusal is None:
             self._stdio.flush()
 
     def figures(self, *, memory: bool = True) -> Figures:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from emulator.errors import BackendError
-from emulator.limits import MIB
+from emulator.limits import MIB, processes
 from emulator.sandbox import cgroup_make, interpreters
 from emulator.sandbox.base import Capabilities, Exit, Figures, SandboxSpec
 from emulator.sandbox.cgroup import ControlGroup
@@ -28,7 +28,7 @@ from emulator.sandbox.process_launch import Launch, custom_launch, python_launch
 from emulator.sandbox.process_life import API_VARIABLE, Callbacks, Life
 
 _BACKLOG = 16
-_PROBE_BYTES = 64 * MIB
+_PROBE_MB = 64
 
 LaunchMaker = Callable[[SandboxSpec, Path], Launch]
 
@@ -96,11 +96,11 @@ class ProcessBackend:
         with self._lock:
             self._live.pop(id(sandbox), None)
 
-    def group(self, memory_bytes: int) -> ControlGroup | None:
-        """A new control group with these limits; None where this machine was found to have none for us."""
+    def group(self, memory_mb: int) -> ControlGroup | None:
+        """A new control group with this memory size's limits; None where this machine was found to have none for us."""
         if not self._controllers:
             return None
-        group = cgroup_make.create(f"{self._prefix}{secrets.token_hex(4)}", memory_bytes=memory_bytes)
+        group = self._make_group(memory_mb)
         had = frozenset(()) if group is None else frozenset(group.folders)
         if not self._controllers <= had:
             if group is not None:
@@ -111,11 +111,15 @@ class ProcessBackend:
 
     def _probe(self) -> tuple[frozenset[str], tuple[str, ...]]:
         """Which controllers a child can be put under, and what is missing of them; 2 ms."""
-        group = cgroup_make.create(f"{self._prefix}{secrets.token_hex(4)}", memory_bytes=_PROBE_BYTES)
+        group = self._make_group(_PROBE_MB)
         if group is None:
             return frozenset(), ("control groups: none that this user may make",)
         group.remove()
         return frozenset(group.folders), group.missing
+
+    def _make_group(self, memory_mb: int) -> ControlGroup | None:
+        name = f"{self._prefix}{secrets.token_hex(4)}"
+        return cgroup_make.create(name, memory_bytes=memory_mb * MIB, processes=processes(memory_mb))
 
 
 class ProcessSandbox:
@@ -195,7 +199,7 @@ class ProcessSandbox:
                 self._launch.argv,
                 {**self._launch.environment, API_VARIABLE: f"{host}:{port}"},
                 self._spec.code,
-                group=self._backend.group(limit),
+                group=self._backend.group(self._spec.memory_mb),
                 watched_limit=limit if self._backend.capabilities.memory == "watched" else None,
             )
         except BaseException:

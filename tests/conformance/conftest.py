@@ -189,7 +189,9 @@ def all_functions(folder: Path) -> dict[str, FunctionConfig]:
         replace(given["BusyLoop"], name="BusyLoop512", memory_mb=512),
         replace(given["TouchMemory"], name="TouchMemory256", memory_mb=256),
         replace(given["FillTmp"], name="FillTmpFast", memory_mb=1769),
-        replace(given["Probe"], name="ProbeConfigured", environment={"COLOUR": "blue", "LANG": "C"}),
+        replace(given["Probe"], name="ProbeConfigured", environment={"COLOUR": "blue", "LANG": "C", "HOME": "/x"}),
+        replace(given["Probe"], name="Probe128", memory_mb=128),
+        replace(given["Probe"], name="ProbePath", layers=(first,), environment={"PYTHONPATH": "/opt/own"}),
     )
     own = (
         _own("Machine", "machine.handler", memory_mb=128, timeout_s=2),

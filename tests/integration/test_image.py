@@ -101,7 +101,8 @@ def run(client: docker.DockerClient, made: Made, command: list[str], **environme
 
 def inside(client: docker.DockerClient, made: Made, program: str) -> Any:  # noqa: ANN401 - whatever the program prints
     """What a Python program prints as JSON."""
-    status, output = run(client, made, [made.images[0].command[0], "-c", f"import json, os, sys\n{program}"])
+    command = [made.images[0].command[0], "-c", f"import json, os, sys\n{program}"]
+    status, output = run(client, made, command, PYTHONPATH="/var/runtime")
     assert status == 0, output
     return json.loads(output)
 

@@ -147,7 +147,12 @@ def test_limits(client: Client, tmp_path: Path) -> None:
     assert client.created["NetworkDisabled"] is True
     assert host["IpcMode"] == "none"
     assert host["PidsLimit"] == 1024
-    assert host["Ulimits"] == [{"Name": "nofile", "Soft": 1024, "Hard": 1024}]
+    assert host["Ulimits"] == [
+        {"Name": "core", "Soft": 10_737_418_240, "Hard": 10_737_418_240},
+        {"Name": "memlock", "Soft": 65_536, "Hard": 65_536},
+        {"Name": "nofile", "Soft": 1024, "Hard": 1024},
+        {"Name": "stack", "Soft": 8_388_608, "Hard": -1},
+    ]
     assert host["CpusetCpus"] == "0,1"
     assert host["LogConfig"]["Type"] == "none"
     assert not host.get("Privileged")
@@ -182,7 +187,7 @@ def test_an_image_of_the_functions_own(client: Client, tmp_path: Path) -> None:
     """Its folder, and nothing of ours over its files but /tmp and what the waiting shell needs."""
     shell = Shell(command=("/ours/ld.so", "/ours/sh"), mounts={"/ours/sh": "/bin/dash"})
     base = replace(BASE, origin="function", folder="/app")
-    config = created(client, replace(spec(tmp_path, "layer"), image="app:1"), base=base, shell=shell)
+    config = created(client, replace(spec(tmp_path), image="app:1"), base=base, shell=shell)
     assert config["WorkingDir"] == "/app"
     assert config["Entrypoint"] == ["/ours/ld.so", "/ours/sh", "-c", "read -r _", "preflight"]
     assert set(mounted(config)) == {*Streams().mounts, "/ours/sh", "/tmp"}
