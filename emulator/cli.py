@@ -6,7 +6,6 @@ import errno
 import gc
 import json
 import os
-import shlex
 import signal
 import sys
 from contextlib import suppress
@@ -17,27 +16,40 @@ from typing import TYPE_CHECKING, BinaryIO, NoReturn, TypedDict, Unpack
 import click
 
 from emulator import __version__, console, settled
+from emulator.cli_options import (
+    backend_option,
+    network_option,
+    overrides_option,
+    template_option,
+    variables_option,
+)
 from emulator.errors import BackendError, ConfigurationError, Interrupted, PreflightError, QuotaError
 from emulator.limits import check, quota
-from emulator.sandbox import CHOICES, Choice, open_backend
+from emulator.sandbox import Choice, open_backend
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from emulator.config import FunctionConfig
+    from emulator.sandbox.base import Backend, Ending
     from emulator.service import LambdaService
 
 _NO_FOLDER = "No usable temporary directory"  # how Python words it when every one of them is full
 _SIGPIPE_STATUS = 141  # what a shell reports for a program that SIGPIPE ended
+_STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 _AGAIN_S = 0.002
 _COLD_BATCH = 8  # environments made ready at once: making more disturbs the one that is measured
 
 
 def main() -> NoReturn:
     """Run the command line and end the process with its exit status."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+    for number in _STOPPING:
+        if signal.getsignal(number) is not signal.SIG_IGN or number is signal.SIGINT:  # nohup has SIGHUP ignored
+            signal.signal(number, _stop)
     status = _run()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # closed by whoever started us
+            stream.flush()
     # Everything is closed by now; what the interpreter would still tidy takes as long as a warm invocation many times.
     os._exit(status)
 
@@ -85,7 +97,7 @@ def _stop(_number: int, frame: FrameType | None) -> None:
         signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
         return
     # What follows is a second of tidying up; a second Ctrl-C would leave a container behind.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _STOPPING:
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
@@ -107,71 +119,41 @@ class InvokeOptions(TypedDict):
     as_json: bool
 
 
+class StartOptions(TypedDict):
+    """What `preflight start-lambda` is told."""
+
+    template_path: Path | None
+    parameters: dict[str, str]
+    variables: Path | None
+    host: str
+    port: int
+    concurrency: int
+    retry_scale: float
+    destinations: Path | None
+    network: str | None
+    backend: Choice
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, "-V", "--version", prog_name="preflight")
 def preflight() -> None:
     """Run Lambda functions here under Lambda's own limits, and say with figures whether they fit."""
 
 
-def _parameters(_context: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    found = {}
-    for pair in (pair for value in values for pair in shlex.split(value)):
-        name, equals, value = pair.partition("=")
-        if name == "ParameterKey":  # the longer form that `sam` takes as well
-            name, equals, value = value.partition(",ParameterValue=")
-        if not equals or not name:
-            raise click.BadParameter(f"{pair!r} is not NAME=VALUE")
-        found[name] = value
-    return found
-
-
-_template = click.option(
-    "-t",
-    "--template",
-    "template_path",
-    type=click.Path(path_type=Path),
-    help="SAM template (default: template.yaml, .yml or .json here).",
-)
-_overrides = click.option(
-    "--parameter-overrides",
-    "parameters",
-    multiple=True,
-    callback=_parameters,
-    metavar="NAME=VALUE…",
-    help="Values for the template's parameters.",
-)
-_backend = click.option(
-    "--backend",
-    type=click.Choice(CHOICES),
-    default="auto",
-    envvar="PREFLIGHT_BACKEND",
-    show_default=True,
-    show_envvar=True,
-    help="What isolates the function.",
-)
-
-
 @preflight.command()
 @click.argument("name")
-@_template
-@_overrides
+@template_option
+@overrides_option
 @click.option("-e", "--event", "event", metavar="FILE", help="Event as JSON, - for standard input (default: {}).")
-@click.option(
-    "-n",
-    "--env-vars",
-    "variables",
-    type=click.Path(path_type=Path),
-    metavar="ENV.json",
-    help="Environment variables, as for sam local.",
-)
+@variables_option
 @click.option("--memory", "memory_mb", type=int, metavar="MB", help="Instead of the template's MemorySize.")
 @click.option("--timeout", "timeout_s", type=int, metavar="S", help="Instead of the template's Timeout.")
 @click.option(
     "--repeat", type=click.IntRange(min=1), default=1, metavar="N", help="Invoke N times: once cold, then warm."
 )
 @click.option("--cold", is_flag=True, help="With --repeat: a new execution environment each time.")
-@click.option("--network", metavar="NAME", help="Docker network for the function (default: none).")
-@_backend
+@network_option
+@backend_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per invocation instead of payload and log.")
 def invoke(**options: Unpack[InvokeOptions]) -> int:
     """Invoke the function NAME of the template: once cold, then warm.
@@ -201,14 +183,85 @@ def invoke(**options: Unpack[InvokeOptions]) -> int:
             if as_json:
                 _print(console.json_line(console.result_object(result, config, service.backend)))
             else:
-                click.echo(console.cpu_line(result.usage), err=True)
+                _print_log(console.cpu_line(result.usage) + "\n")
+                if result.error is not None:
+                    _print_log(console.error_line(result.error) + "\n")
                 _print(result.body.decode("utf-8", "replace"))
     return 1 if failed else 0
 
 
+@preflight.command("start-lambda")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is all of them.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=3001, show_default=True, help="Port to listen on; 0 is any."
+)
+@template_option
+@overrides_option
+@variables_option
+@click.option(
+    "--concurrency",
+    type=click.IntRange(min=0),
+    default=1000,
+    show_default=True,
+    metavar="N",
+    help="The account's limit of invocations at once.",
+)
+@click.option(
+    "--retry-scale",
+    type=click.FloatRange(min=0),
+    default=1.0,
+    show_default=True,
+    metavar="F",
+    help="Multiplies Lambda's waits before it tries an event again: 1 min, then 2 min.",
+)
+@click.option(
+    "--destinations",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Keep what would go to destinations and dead-letter queues, as JSON lines.",
+)
+@network_option
+@backend_option
+def start_lambda(**options: Unpack[StartOptions]) -> None:
+    """Serve the Invoke API for every function of the template, for any AWS client.
+
+    Says `Listening on http://HOST:PORT` on standard output once it takes calls, and ends at Ctrl-C or SIGTERM.
+    """
+    import traceback  # noqa: PLC0415 - see below
+
+    from emulator import start_lambda as server  # noqa: PLC0415 - needed by this command alone
+    from emulator import template  # noqa: PLC0415 - see above
+
+    path = options["template_path"] or settled.default_path(_here())
+    found = server.catalogue(template.load(path, parameters=options["parameters"]), options["variables"])
+    gc.enable()
+    settings = server.Settings(
+        host=options["host"],
+        port=options["port"],
+        concurrency=options["concurrency"],
+        retry_scale=options["retry_scale"],
+        destinations=options["destinations"],
+    )
+    voice = server.Voice(
+        ready=lambda address: _print(f"Listening on {address}"),
+        note=_note,
+        log=_print_log,
+        fault=lambda error: _print_log("".join(traceback.format_exception(error))),
+    )
+
+    def backend() -> Backend:
+        opened = _backend(options, _note, ending="remove")
+        _print_log(console.capability_line(opened) + "\n")
+        for note in server.notes(found, opened, settings):
+            _note(note)
+        return opened
+
+    server.serve(found, settings, backend, voice)
+
+
 @preflight.command()
-@_template
-@_backend
+@template_option
+@backend_option
 @click.option("--json", "as_json", is_flag=True, help="The same as one JSON object.")
 def doctor(template_path: Path | None, backend: Choice, as_json: bool) -> int:  # noqa: FBT001 - click hands flags over by name
     """Say what this machine can enforce and what it cannot, and how to mend it."""
@@ -236,6 +289,8 @@ def read_event(source: str | None) -> bytes:
     for violation in check("request", {"Request": len(raw)}):
         raise QuotaError(violation.message, hint=violation.hint)
     hint = "An event is one JSON document in UTF-8: an object, a list, a string, a number, true, false or null."
+    if not raw.strip():
+        raise ConfigurationError(f"the event {label} is empty", hint=hint)
     try:
         json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
@@ -264,8 +319,16 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(message)
 
 
+def _here() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        message = "the current folder does not exist any more"
+        raise ConfigurationError(message, hint="Name a template by its whole path: --template FILE") from error
+
+
 def _function(options: InvokeOptions) -> FunctionConfig:
-    path = options["template_path"] or settled.default_path(Path.cwd())
+    path = options["template_path"] or settled.default_path(_here())
     config = settled.function(path, options["name"], parameters=options["parameters"], variables=options["variables"])
     return config.overridden(memory_mb=options["memory_mb"], timeout_s=options["timeout_s"])
 
@@ -275,14 +338,22 @@ def _service(config: FunctionConfig, options: InvokeOptions, progress: console.P
     from emulator.service import LambdaService, validate  # noqa: PLC0415 - --help and usage errors need none of it
 
     validate(config)
-    backend = open_backend(
+    backend = _backend(options, progress.say, ending="leave")
+    return LambdaService({config.name: config}, backend, on_log=None if options["as_json"] else _print_log)
+
+
+def _backend(options: InvokeOptions | StartOptions, on_progress: Callable[[str], None], *, ending: Ending) -> Backend:
+    return open_backend(
         options["backend"],
         network=options["network"],
-        ending="keep" if os.environ.get("PREFLIGHT_KEEP_SANDBOX") else "leave",
-        on_progress=progress.say,
-        on_fallback=lambda why: click.echo(f"note: {why}; using the process backend", err=True),
+        ending="keep" if os.environ.get("PREFLIGHT_KEEP_SANDBOX") else ending,
+        on_progress=on_progress,
+        on_fallback=lambda why: _note(f"{why}; using the process backend"),
     )
-    return LambdaService({config.name: config}, backend, on_log=None if options["as_json"] else _print_log)
+
+
+def _note(text: str) -> None:
+    _print_log(f"note: {text}\n")
 
 
 def _print_log(lines: str) -> None:
@@ -296,6 +367,9 @@ def _print(text: str) -> None:
         click.echo(text)
     except BrokenPipeError as error:
         raise _OutputClosedError from error
+    except OSError as error:
+        message = f"standard output cannot be written: {error.strerror}"
+        raise ConfigurationError(message, hint="Where does it go? `df` shows a disk that is full.") from error
 
 
 class _OutputClosedError(Exception):

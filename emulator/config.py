@@ -12,6 +12,20 @@ Architecture = Literal["x86_64", "arm64"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AsynchronousConfig:
+    """What becomes of an event that nobody waits for; the defaults are Lambda's.
+
+    A destination or a queue is the ARN that the template gives, or what it says there where only AWS knows the ARN.
+    """
+
+    retries: int = 2
+    max_age_s: int = 21_600
+    on_success: str | None = None
+    on_failure: str | None = None
+    dead_letter: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionConfig:
     """Sizes in Lambda's megabytes (1,024 KB), timeout in seconds; `code` and `layers` are unpacked folders.
 
@@ -34,6 +48,7 @@ class FunctionConfig:
     entry_point: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     working_directory: str = ""
+    asynchronous: AsynchronousConfig = AsynchronousConfig()
 
     @property
     def cpu_share(self) -> float:

@@ -3,6 +3,7 @@
 PreflightError            4  our own fault
 ├── ConfigurationError    2  usage, template, event or settings are wrong
 │   └── QuotaError        2  a Lambda quota refused it
+│       └── Throttled     2  so many invocations at once are not allowed
 ├── BackendError          3  no sandbox can be had, or it was lost
 └── Interrupted         130  Ctrl-C or SIGTERM
 """
@@ -29,6 +30,14 @@ class ConfigurationError(PreflightError):
 
 class QuotaError(ConfigurationError):
     """Lambda would refuse this; the message is AWS's own text where one is known."""
+
+
+class Throttled(QuotaError):
+    """Lambda would answer 429; `reason` is a value of its API's `ThrottleReason`."""
+
+    def __init__(self, message: str, *, reason: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason
 
 
 class BackendError(PreflightError):

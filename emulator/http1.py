@@ -110,15 +110,26 @@ class RequestReader(_Reader):
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             # A server may ignore the offer (RFC 9110, 7.8), as Lambda does; the parser would not go on.
-            self._parser = httptools.HttpRequestParser(self)
-            self.on_message_begin()
-            rest = data[upgrade.args[0] :]
-            if rest:
-                self.feed(rest)
+            self.feed(self._without_offer() + data[upgrade.args[0] :])
             return
         except httptools.HttpParserError as error:
             raise MalformedMessage(str(error)) from error
         self._count_head(data)
+
+    def _without_offer(self) -> bytes:
+        """Begin again, with the head of the request that offered something: its body has not been read.
+
+        Nothing where it was a CONNECT, which has none.
+        """
+        version, offered = self._parser.get_http_version(), self._whole[-1]
+        self._parser = httptools.HttpRequestParser(self)
+        self.on_message_begin()
+        if offered.method == "CONNECT":
+            return b""
+        self._whole.pop()
+        headers = {name: value for name, value in offered.headers.items() if name not in {"connection", "upgrade"}}
+        headers["connection"] = "keep-alive" if offered.keep_alive else "close"
+        return f"{_head(f'{offered.method} {offered.target} HTTP/{version}', headers)}\r\n".encode("latin-1")
 
     def next(self) -> HttpRequest | None:
         """The next request that has come whole."""

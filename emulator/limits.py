@@ -136,6 +136,26 @@ QUOTAS: Final = (
         source=_RECORDED,
     ),
     Quota(
+        name="MaximumRetryAttempts",
+        stage="configuration",
+        minimum=0,
+        maximum=2,
+        unit="retries",
+        message="'maximumRetryAttempts' value {value} failed to satisfy constraint: "
+        "must be between {minimum} and {maximum}",
+        source="Lambda API model (botocore 1.43.11, 2026)",
+    ),
+    Quota(
+        name="MaximumEventAgeInSeconds",
+        stage="configuration",
+        minimum=60,
+        maximum=21_600,
+        unit="s",
+        message="'maximumEventAgeInSeconds' value {value} failed to satisfy constraint: "
+        "must be between {minimum} and {maximum}",
+        source="Lambda API model (botocore 1.43.11, 2026)",
+    ),
+    Quota(
         name="Unzipped package with layers",
         stage="package",
         minimum=0,
@@ -161,6 +181,15 @@ QUOTAS: Final = (
         unit="bytes",
         message="Request must be smaller than {maximum} bytes for the InvokeFunction operation",
         source="reports of the message, latest 2026-09-10",
+    ),
+    Quota(
+        name="Asynchronous request",
+        stage="request",
+        minimum=0,
+        maximum=MIB,
+        unit="bytes",
+        message="Request must be smaller than {maximum} bytes for the InvokeFunction operation",
+        source="the size since 2025-10; the sentence is that of the synchronous limit, none is recorded",
     ),
     Quota(
         name="Response",

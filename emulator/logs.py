@@ -5,6 +5,7 @@ Formats from real log lines of 2024 to 2026 (tabs included) and "Viewing logs", 
 
 from __future__ import annotations
 
+import base64
 import math
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -12,6 +13,7 @@ from typing import Final, Literal
 Status = Literal["success", "error", "timeout"]
 
 MIB: Final = 1024 * 1024
+_TAIL_BYTES: Final = 4096
 _TRACEBACK: Final = "\rTraceback (most recent call last):"
 
 
@@ -78,6 +80,11 @@ def billed_ms(duration_ms: float, init_ms: float | None) -> int:
 def megabytes(size: int) -> int:
     """Bytes as Lambda's whole MB of 1,024 KB, rounded up: a peak of 128.2 MB does not fit 128 MB."""
     return -(-size // MIB)
+
+
+def tail(log: str) -> str:
+    """The last 4 KB as base64, as the header X-Amz-Log-Result carries them; a character may be cut in two."""
+    return base64.b64encode(log.encode("utf-8", "replace")[-_TAIL_BYTES:]).decode("ascii")
 
 
 def as_cloudwatch_shows(log: str) -> str:

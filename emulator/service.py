@@ -13,8 +13,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from emulator import variables
+from emulator.concurrency import ACCOUNT_LIMIT, Concurrency
 from emulator.config import FunctionConfig
-from emulator.errors import ConfigurationError, QuotaError
+from emulator.errors import BackendError, ConfigurationError, QuotaError
 from emulator.limits import check
 from emulator.sandbox.base import Backend, SandboxSpec
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from emulator.environment import Environment
     from emulator.invocation import InvocationResult
 
+_LAST_CALLS_S: Final = 10.0  # how long closing waits for a container that is being made
 _AHEAD_AT_ONCE: Final = 2  # containers started side by side: more do not come faster on the engines measured
 _ASSUMED_MEMORY_MB: Final = 1024  # where the machine does not tell how much is free
 
@@ -30,7 +32,7 @@ class LambdaService:
     """Invokes functions under their limits. Use as a context manager: leaving it removes every environment.
 
     Methods may be called from several threads at once; each concurrent call has an environment of its own. `on_log` is
-    given whole lines of every environment's log as they come, on any thread.
+    given whole lines of every environment's log as they come, on any thread. `concurrency` is the account's limit.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class LambdaService:
         backend: Backend,
         *,
         on_log: Callable[[str], None] | None = None,
+        concurrency: int = ACCOUNT_LIMIT,
     ) -> None:
         for config in functions.values():
             validate(config)
@@ -46,6 +49,8 @@ class LambdaService:
         self._backend = backend
         self._on_log = on_log
         self._lock = threading.Lock()
+        self._concurrency = Concurrency(self._functions.values(), concurrency)
+        self._over = threading.Condition(self._lock)  # told at the end of each invocation
         self._warm: dict[str, deque[Environment]] = defaultdict(deque)
         self._ready: dict[str, deque[Environment]] = defaultdict(deque)
         self._all: set[Environment] = set()
@@ -64,18 +69,26 @@ class LambdaService:
         """Where the environments run."""
         return self._backend
 
-    def invoke(
+    @property
+    def concurrency(self) -> Concurrency:
+        """How many invocations may run at once; only to be read."""
+        return self._concurrency
+
+    def invoke(  # noqa: PLR0913 - one keyword for each thing that a client of Lambda can say
         self,
         name: str,
         payload: bytes,
         *,
         request_id: str | None = None,
         client_context: str | None = None,
+        trace_id: str | None = None,
+        qualifier: str | None = None,
         fresh: bool = False,
     ) -> InvocationResult:
         """Invoke a function with an event of JSON bytes and wait for the answer.
 
-        The environment used last serves again; `fresh` takes a new one, so that the invocation is cold.
+        The environment used last serves again; `fresh` takes a new one, so that the invocation is cold. `qualifier` is
+        what the caller has named and becomes part of the ARN that the function sees. Raises Throttled at the limit.
         """
         from emulator.environment import Order  # noqa: PLC0415 - see _make
 
@@ -85,17 +98,25 @@ class LambdaService:
         order = Order(
             request_id=request_id or _request_id(),
             payload=payload,
-            function_arn=variables.function_arn(name),
-            trace_id=_trace_id(),
+            function_arn=variables.function_arn(name, qualifier),
+            trace_id=trace_id or _trace_id(),
             client_context=client_context,
         )
-        environment = self._take(config, fresh=fresh)
+        with self._lock:
+            self._refuse_if_closed()
+            self._concurrency.admit(name)
         try:
-            result = environment.invoke(order)
-        except BaseException:  # a lost sandbox or a Ctrl-C: this environment can serve nobody again
-            self._discard(environment)
-            raise
-        self._give_back(name, environment)
+            environment = self._take(config, fresh=fresh)
+            try:
+                result = environment.invoke(order)
+            except BaseException:  # a lost sandbox or a Ctrl-C: this environment can serve nobody again
+                self._discard(environment)
+                raise
+            self._give_back(name, environment)
+        finally:
+            with self._lock:
+                self._concurrency.leave(name)
+                self._over.notify_all()
         return result
 
     def prepare(self, name: str, count: int) -> int:
@@ -125,7 +146,10 @@ class LambdaService:
             self._discard(environment)
 
     def close(self) -> None:
-        """Close every environment, the servers and the backend; may be called more than once."""
+        """Close every environment, the servers and the backend; may be called more than once.
+
+        Invocations under way end at once, with BackendError for whoever waits for them.
+        """
         with self._lock:
             if self._closed:
                 return
@@ -142,7 +166,13 @@ class LambdaService:
                 for environment in left:
                     environment.close()
         finally:
+            with self._lock:  # one that was about to make an environment closes it itself
+                self._over.wait_for(lambda: self._concurrency.running == 0, timeout=_LAST_CALLS_S)
             self._backend.close()
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise BackendError("the emulator is stopping", hint="Start it again.")
 
     def _config(self, name: str) -> FunctionConfig:
         config = self._functions.get(name)
@@ -166,8 +196,13 @@ class LambdaService:
         from emulator.environment import Environment  # noqa: PLC0415 - see above
 
         made = Environment(config, sandbox, self._on_log)
-        with self._lock:
-            self._all.add(made)
+        try:
+            with self._lock:
+                self._refuse_if_closed()
+                self._all.add(made)
+        except BackendError:
+            made.close()
+            raise
         return made
 
     def _add_ready(self, config: FunctionConfig) -> None:
@@ -201,6 +236,8 @@ def validate(config: FunctionConfig) -> None:
         "Layers": len(config.layers),
         "Handler": len(config.handler),
         "Environment": variables.measured_bytes(config.environment),
+        "MaximumRetryAttempts": config.asynchronous.retries,
+        "MaximumEventAgeInSeconds": config.asynchronous.max_age_s,
     }
     for violation in check("configuration", values):
         raise QuotaError(f"{config.name}: {violation.message}", hint=violation.hint)

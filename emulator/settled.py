@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
 from emulator import cache
-from emulator.config import FunctionConfig
+from emulator.config import AsynchronousConfig, FunctionConfig
 from emulator.errors import ConfigurationError
 
 DEFAULT_NAMES: Final = ("template.yaml", "template.yml", "template.json")
@@ -58,6 +59,7 @@ def _to_text(config: FunctionConfig) -> str:
     values["code"] = str(config.code)
     values["layers"] = [str(layer) for layer in config.layers]
     values["environment"] = dict(config.environment)
+    values["asynchronous"] = asdict(config.asynchronous)
     return json.dumps(values)
 
 
@@ -68,4 +70,5 @@ def _from_text(text: str) -> FunctionConfig:
     values["environment"] = MappingProxyType(values["environment"])
     for name in _TUPLES:  # JSON has lists alone
         values[name] = tuple(values[name])
+    values["asynchronous"] = AsynchronousConfig(**values["asynchronous"])
     return FunctionConfig(**values)

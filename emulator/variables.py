@@ -51,9 +51,10 @@ RESERVED: Final = frozenset(
 )
 
 
-def function_arn(name: str) -> str:
+def function_arn(name: str, qualifier: str | None = None) -> str:
     """The function's ARN in the account and region that every emulated function lives in."""
-    return f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}"
+    arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}"
+    return arn if qualifier is None else f"{arn}:{qualifier}"
 
 
 def log_stream_name(now: time.struct_time) -> str:

@@ -57,6 +57,7 @@ class DockerBackend:
         self._no_keeper: str | None = None
         self._on_progress = on_progress
         self._lock = threading.Lock()
+        self._attaching = threading.Lock()
         self._live: dict[int, DockerSandbox] = {}
         self._images: dict[tuple[str, str], image_find.BaseImage] = {}
         self._bridge: Bridge | None = None
@@ -111,7 +112,8 @@ class DockerBackend:
         """Say where the corpse lies that PREFLIGHT_KEEP_SANDBOX asked for."""
         if self._on_progress is not None:
             short = container[:12]
-            self._on_progress(f"kept container {short}: `docker inspect {short}`, then `docker rm -v {short}`")
+            docker = f"docker -H {self.engine.address}"  # which may not be the one that a bare `docker` asks
+            self._on_progress(f"kept container {short}: `{docker} inspect {short}`, then `{docker} rm -v {short}`")
 
     def images(self) -> list[str]:
         """The base images that lie ready on the engine."""
@@ -166,7 +168,8 @@ class DockerBackend:
         if not self.disks:
             return None
         if storage.may_attach():
-            return storage.TmpDisk(size_mb, Path(docker_container.scratch_folder()))
+            with self._attaching:  # the kernel names the same free device to all who ask at once
+                return storage.TmpDisk(size_mb, Path(docker_container.scratch_folder()))
         if self._keeper is None and not base.python:
             base = self._base_image(f"python{sys.version_info.major}.{sys.version_info.minor}", _architecture())
         with self._lock:

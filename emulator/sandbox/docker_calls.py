@@ -212,7 +212,9 @@ class _Connection:
 
     def is_open(self) -> bool:
         """Whether the engine has not hung up since the last answer: it may have been started anew."""
-        return not select.select([self._socket], [], [], 0)[0]
+        poll = select.poll()  # `select.select` knows descriptors below 1,024 only
+        poll.register(self._socket, select.POLLIN)
+        return not poll.poll(0)
 
     def send(self, method: str, target: str, body: object) -> None:
         headers = {"Host": "docker"}

@@ -10,6 +10,7 @@ import json
 import os
 import struct
 import sys
+import time
 from pathlib import Path
 
 # <linux/loop.h>
@@ -21,6 +22,7 @@ _LO_FLAGS_OFFSET = 52
 _LOOP_MAJOR = 7
 _BLOCK_DEVICE = 0o060660
 _TRIES = 64
+_PAUSE_S = 0.005
 
 
 def attach(image: str) -> tuple[str, int]:
@@ -43,6 +45,7 @@ def attach(image: str) -> tuple[str, int]:
                 os.close(device)
                 if error.errno != errno.EBUSY:  # somebody else took this one between the two calls
                     raise
+                time.sleep(_PAUSE_S)
             else:
                 return path, device
     finally:

@@ -68,9 +68,10 @@ class Template:
 
     def all(self) -> tuple[FunctionConfig, ...]:
         """Settle every function whose Condition holds, in the template's order."""
-        return tuple(self.find(name) for name in self.names if self._exists(name))
+        return tuple(self.find(name) for name in self.names if self.exists(name))
 
-    def _exists(self, logical_id: str) -> bool:
+    def exists(self, logical_id: str) -> bool:
+        """Whether the Condition of this function, if it has one, holds."""
         with self._bounded(logical_id):
             return self.scope.exists(logical_id)
 

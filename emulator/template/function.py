@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from emulator.config import Architecture, FunctionConfig
+from emulator.template.asynchronous import asynchronous_config
 from emulator.template.tree import Items, Node, Place, Table, Text, Value, as_items, as_table, as_text, choices, nearest
 from emulator.template.values import LAYER_TYPES, SAM_FUNCTION, Scope, layer_arn
 
@@ -30,8 +31,8 @@ _BOTH: Final = (
     "Runtime",
     "Timeout",
 )
-_READ_SAM: Final = (*_BOTH, "CodeUri", "ImageUri", "InlineCode")
-_READ_CFN: Final = (*_BOTH, "Code")
+_READ_SAM: Final = (*_BOTH, "CodeUri", "DeadLetterQueue", "EventInvokeConfig", "ImageUri", "InlineCode")
+_READ_CFN: Final = (*_BOTH, "Code", "DeadLetterConfig")
 _IMAGE_CONFIG: Final = ("Command", "EntryPoint", "WorkingDirectory")
 # SAM refuses these in Globals (samtranslator 1.115, plugins/globals).
 _NOT_GLOBAL: Final = ("FunctionName", "ImageConfig", "ImageUri", "InlineCode", "PackageType")
@@ -92,9 +93,10 @@ def function_config(
         )
     properties = _properties(scope, shared, logical_id)
     packaged = _image(properties, folder) if _is_image(properties) else _archive(properties, folder)
+    name = scope.physical_name(logical_id)
     memory, timeout = properties.whole_number("MemorySize"), properties.whole_number("Timeout")
     return FunctionConfig(
-        name=scope.physical_name(logical_id),
+        name=name,
         handler=packaged.handler,
         runtime=packaged.runtime,
         code=packaged.code,
@@ -109,6 +111,7 @@ def function_config(
         ephemeral_storage_mb=_ephemeral_storage(properties),
         environment=_environment(properties, given),
         reserved_concurrency=properties.whole_number("ReservedConcurrentExecutions"),
+        asynchronous=asynchronous_config(scope, properties.entries, name),
     )
 
 

@@ -33,8 +33,11 @@ def named(row: Quota) -> str:
         ("Layers", "configuration", 0, 5, "layers"),
         ("Handler", "configuration", 0, 128, "characters"),
         ("Environment", "configuration", 0, 4_096, "bytes of JSON"),
+        ("MaximumRetryAttempts", "configuration", 0, 2, "retries"),
+        ("MaximumEventAgeInSeconds", "configuration", 60, 21_600, "s"),
         ("Unzipped package with layers", "package", 0, 262_143_999, "bytes"),
         ("Request", "request", 0, 6_291_456, "bytes"),
+        ("Asynchronous request", "request", 0, 1_048_576, "bytes"),
         ("Response", "response", 0, 6_291_556, "bytes"),
     ],
 )

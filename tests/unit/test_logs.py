@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -330,3 +331,10 @@ def test_a_record_keeps_the_users_text(message: str, sources: list[str]) -> None
 def test_other_text_is_left_alone(text: str) -> None:
     """A log without such a record is shown as it was written, carriage returns and no-break spaces included."""
     assert logs.as_cloudwatch_shows(text) == text
+
+
+@pytest.mark.parametrize("size", [0, 1, 4095, 4096, 4097, 10_000])
+def test_the_tail_is_the_last_4_kb(size: int) -> None:
+    """As base64; a character at the edge may be cut, as AWS cuts it."""
+    log = "\u20ac" * (size // 3) + "x" * (size % 3)
+    assert base64.b64decode(logs.tail(log)) == log.encode()[-4096:]

@@ -1,0 +1,57 @@
+"""Options that more than one command takes."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+from emulator.sandbox import CHOICES
+
+
+def _parameters(_context: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for pair in (pair for value in values for pair in shlex.split(value)):
+        name, equals, value = pair.partition("=")
+        if name == "ParameterKey":  # the longer form that `sam` takes as well
+            name, equals, value = value.partition(",ParameterValue=")
+        if not equals or not name:
+            raise click.BadParameter(f"{pair!r} is not NAME=VALUE")
+        found[name] = value
+    return found
+
+
+template_option = click.option(
+    "-t",
+    "--template",
+    "template_path",
+    type=click.Path(path_type=Path),
+    help="SAM template (default: template.yaml, .yml or .json here).",
+)
+overrides_option = click.option(
+    "--parameter-overrides",
+    "parameters",
+    multiple=True,
+    callback=_parameters,
+    metavar="NAME=VALUE…",
+    help="Values for the template's parameters.",
+)
+variables_option = click.option(
+    "-n",
+    "--env-vars",
+    "variables",
+    type=click.Path(path_type=Path),
+    metavar="ENV.json",
+    help="Environment variables, as for sam local.",
+)
+network_option = click.option("--network", metavar="NAME", help="Docker network for the function (default: none).")
+backend_option = click.option(
+    "--backend",
+    type=click.Choice(CHOICES),
+    default="auto",
+    envvar="PREFLIGHT_BACKEND",
+    show_default=True,
+    show_envvar=True,
+    help="What isolates the function.",
+)

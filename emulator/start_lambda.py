@@ -1,0 +1,157 @@
+"""`preflight start-lambda`: the Invoke API for every function of a template, until somebody stops it."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from emulator import console, template
+from emulator.errors import ConfigurationError
+from emulator.event_queue import DestinationFolder, EventQueue, Kind
+from emulator.http_server import HttpServer, listen
+from emulator.invoke_api import MOST_BODY, Catalogue, InvokeApi
+from emulator.service import LambdaService, validate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from emulator.asynchronous import QueuedEvent
+    from emulator.config import FunctionConfig
+    from emulator.http1 import HttpResponse
+    from emulator.invocation import InvocationResult
+    from emulator.sandbox.base import Backend
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Where to listen, and how Lambda's own limits and waits are to be here."""
+
+    host: str
+    port: int
+    concurrency: int
+    retry_scale: float
+    destinations: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Voice:
+    """How the server talks to the person who started it: `ready` gets the address, `note` a sentence."""
+
+    ready: Callable[[str], None]
+    note: Callable[[str], None]
+    log: Callable[[str], None]
+    fault: Callable[[Exception], None]
+
+
+def catalogue(loaded: template.Template, variables: Path | None) -> Catalogue:
+    """Settle and check every function; ConfigurationError where not one of them can be served."""
+    functions: dict[str, FunctionConfig] = {}
+    aliases: dict[str, str] = {}
+    refused: dict[str, str] = {}
+    first: ConfigurationError | None = None
+    for logical_id in loaded.names:
+        environment = template.load_environment_file(variables, loaded.aliases, logical_id) if variables else {}
+        try:
+            if not loaded.exists(logical_id):
+                continue
+            config = loaded.find(logical_id, environment=environment)
+            validate(config)
+        except ConfigurationError as error:
+            refused[logical_id] = error.message
+            first = first or error
+            continue
+        functions[config.name] = config
+        aliases[logical_id] = config.name
+    if not functions:
+        raise first or ConfigurationError(f"{loaded.path}: there is no function", hint="It needs one to be of use.")
+    return Catalogue(functions=functions, aliases=aliases, refused=refused)
+
+
+def notes(found: Catalogue, backend: Backend, settings: Settings) -> Iterator[str]:
+    """What is not as the template has it, or not as on Lambda, in sentences."""
+    for name, reason in found.refused.items():
+        yield f"{name} cannot be served: {reason}"
+    seen: set[str] = set()
+    for config in found.functions.values():
+        seen.update(console.notes(config, backend))
+    yield from sorted(seen)
+    targets = [config.asynchronous for config in found.functions.values()]
+    if settings.destinations is None and any(to.on_success or to.on_failure or to.dead_letter for to in targets):
+        yield "what goes to destinations and dead-letter queues is thrown away: --destinations FOLDER keeps it"
+
+
+def serve(found: Catalogue, settings: Settings, open_backend: Callable[[], Backend], voice: Voice) -> None:
+    """Listen, and answer until KeyboardInterrupt; nothing is left behind."""
+    with ExitStack() as stack:
+        listener = listen(settings.host, settings.port)
+        stack.callback(listener.close)
+        deliver = _delivery(settings.destinations, voice)
+        service = stack.enter_context(
+            LambdaService(found.functions, open_backend(), on_log=voice.log, concurrency=settings.concurrency)
+        )
+        queue = EventQueue(found.functions, _invoker(service), deliver, voice.fault, scale=settings.retry_scale)
+        api = InvokeApi(found, service, queue)
+
+        def on_fault(error: Exception) -> HttpResponse:
+            voice.fault(error)
+            return api.fault(error)
+
+        server = HttpServer(listener, api.handle, refuse=api.refuse, on_fault=on_fault, most_body=MOST_BODY)
+        try:
+            server.start()
+            with suppress(KeyboardInterrupt):  # how a server ends when all is well
+                voice.ready(f"http://{_shown(settings.host)}:{server.port}")
+                _wait_for_a_signal()
+        finally:
+            queue.stop()
+            server.refuse_more()
+            service.close()  # ends the invocations under way, so that nobody waits for them
+            server.stop()
+            lost = queue.close()
+        if lost:
+            voice.note(f"asynchronous events that were not finished, and are lost: {lost}")
+
+
+def _wait_for_a_signal() -> NoReturn:
+    """Wait until the handler of a signal raises.
+
+    A lock would not do: a signal that comes just before the thread goes to sleep on it does not wake it.
+    """
+    woken, waker = socket.socketpair()
+    with woken, waker:
+        waker.settimeout(0)
+        signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
+        try:
+            while True:
+                woken.recv(1)
+        finally:
+            signal.set_wakeup_fd(-1)
+
+
+def _invoker(service: LambdaService) -> Callable[[QueuedEvent], InvocationResult]:
+    def invoke(event: QueuedEvent) -> InvocationResult:
+        return service.invoke(
+            event.function,
+            event.payload,
+            request_id=event.request_id,
+            trace_id=event.trace_id,
+            qualifier=event.qualifier,
+        )
+
+    return invoke
+
+
+def _delivery(folder: Path | None, voice: Voice) -> Callable[[str, Kind, Mapping[str, object]], None]:
+    if folder is None:
+        return lambda _function, _kind, _document: None
+    return DestinationFolder(folder, voice.note).write
+
+
+def _shown(host: str) -> str:
+    """As it stands in an address."""
+    return f"[{host}]" if ":" in host else host

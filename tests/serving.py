@@ -1,0 +1,94 @@
+"""Runs `preflight start-lambda` as a user would, and gives clients of AWS's own SDK."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from tests.command import COMMAND, ROOT, RUNTIME, WAIT_S, variables
+
+Client = Any  # boto3 makes its classes as it goes
+CODE: Final = ROOT / "fixtures" / "functions" / "code"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """A server that takes calls; `log` is where its standard error goes."""
+
+    process: subprocess.Popen[str]
+    address: str
+    log: Path
+
+    @property
+    def port(self) -> int:
+        """As in its address."""
+        return int(self.address.rpartition(":")[2])
+
+    def client(self) -> Client:
+        """A client with credentials that nobody gave out, which tries nothing twice."""
+        return boto3.client(
+            "lambda",
+            endpoint_url=self.address,
+            region_name="us-east-1",
+            aws_access_key_id="anybody",
+            aws_secret_access_key="anything",  # noqa: S106 - no secret: the server looks at no signature
+            config=Config(retries={"max_attempts": 0}, max_pool_connections=50, read_timeout=WAIT_S),
+        )
+
+    def ended(self, number: signal.Signals) -> int:
+        """Stop it; its exit status."""
+        self.process.send_signal(number)
+        return self.process.wait(timeout=WAIT_S)
+
+
+@contextmanager
+def served(log: Path, *arguments: str | Path) -> Iterator[Served]:
+    """Start the command on any free port and wait until it says that it listens; stopped at the end if need be."""
+    command = [COMMAND, "start-lambda", "--port", "0", "--parameter-overrides", f"PythonRuntime={RUNTIME}", *arguments]
+    with log.open("wb") as errors:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            cwd=ROOT,
+            env=variables({}),
+            start_new_session=True,
+        )
+    try:
+        assert process.stdout is not None
+        found = re.fullmatch(r"Listening on (http://\S+:[0-9]+)\n", process.stdout.readline())
+        assert found, log.read_text()
+        yield Served(process=process, address=found[1], log=log)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        try:
+            process.wait(timeout=WAIT_S)
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def refused(call: Callable[..., object], **arguments: object) -> tuple[int, str, str]:
+    """Status, type and message of what the SDK raises."""
+    try:
+        call(**arguments)
+    except ClientError as error:
+        return (
+            error.response["ResponseMetadata"]["HTTPStatusCode"],
+            error.response["Error"]["Code"],
+            error.response["Error"]["Message"],
+        )
+    raise AssertionError("it was not refused")
