@@ -60,7 +60,7 @@ def test_the_model_knows_it_all(config: FunctionConfig) -> None:
 
 
 def test_an_image(config: FunctionConfig) -> None:
-    """What ImageConfig overrides is told, and nothing where it overrides nothing; the folder's files are not its code."""
+    """What ImageConfig overrides is told, where it overrides; the files of the template's folder are not its code."""
     image = replace(config, image="app:latest", handler="", runtime="", layers=())
     facts = descriptions.image_facts("app:latest", image.code)
     assert "ImageConfigResponse" not in descriptions.configuration(image, facts, {})
