@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -46,9 +47,27 @@ def _image(lab: Lab) -> Iterator[None]:
     try:
         build(engine.client)
         yield
-        engine.client.api.remove_image(IMAGE, force=True)
+        for name in lab.functions:  # an image that a container uses would stay behind without a name
+            if name.startswith("Image"):
+                lab.service.retire(name)
+        remove(engine.client)
     finally:
         engine.close()
+
+
+def remove(client: docker.DockerClient) -> None:
+    """Remove the image, once the engine is done with the containers that were closed before."""
+    from docker.errors import APIError
+
+    for left in range(50, -1, -1):
+        try:
+            client.api.remove_image(IMAGE)
+        except APIError as error:
+            if not left or error.status_code != 409:
+                raise
+            time.sleep(0.1)
+        else:
+            return
 
 
 def build(client: docker.DockerClient) -> None:
