@@ -62,8 +62,8 @@ class _Recipe:
     gather: Callable[[], Tree]
     environment: Mapping[str, str]
     labels: Mapping[str, str]
-    depends: tuple[Path, ...] | None
-    """Files whose change changes the key; None where the answer may change without one."""
+    stamps: Mapping[str, cache.Stamp] | None
+    """Of the files whose change changes the key, taken before it; None where it may change without one."""
 
     @property
     def reference(self) -> str:
@@ -78,8 +78,8 @@ def find_or_make(engine: Engine, runtime: str, on_progress: Progress) -> tuple[s
     if seen is None:
         with _one_at_a_time():
             seen = _ours(engine, recipe.reference, recipe.key) or _make(engine, recipe, on_progress)
-    if recipe.depends is not None:
-        cache.remember(f"image-{runtime}", recipe.key, recipe.depends)
+    if recipe.stamps is not None:
+        cache.remember(f"image-{runtime}", recipe.key, recipe.stamps)
     return recipe.key, seen
 
 
@@ -88,8 +88,7 @@ def _python(runtime: str) -> _Recipe:
     version = ".".join(map(str, interpreter.version))
     versions = interpreters.client_versions() | {"boto3": sdk_version() or "none", "python": version}
     folders = [Path(entry) for entry in sys.path if entry]  # where the versions of what is added are found
-    # Another one than the emulator's own may stop being the first that is found.
-    watched = (*rootfs.watched(interpreter), rootfs.LD_CACHE, *folders) if interpreters.is_own(interpreter) else None
+    stamps = cache.stamps([*rootfs.watched(interpreter), rootfs.LD_CACHE, *folders])
     return _Recipe(
         runtime=runtime,
         key=rootfs.key(interpreter),
@@ -98,12 +97,14 @@ def _python(runtime: str) -> _Recipe:
         gather=lambda: rootfs.gather(interpreter, interpreters.runtime_client(interpreter)),
         environment=_ENVIRONMENT | _LANGUAGE,
         labels={f"dev.lambda-preflight.{name}": found for name, found in versions.items()},
-        depends=watched,
+        # Another one than the emulator's own may stop being the first that is found.
+        stamps=stamps if interpreters.is_own(interpreter) else None,
     )
 
 
 def _system(runtime: str) -> _Recipe:
     """Both OS-only runtimes are the same programs here: this machine has them in one version."""
+    stamps = cache.stamps(rootfs_system.watched())
     return _Recipe(
         runtime=runtime,
         key=rootfs_system.key(),
@@ -112,7 +113,7 @@ def _system(runtime: str) -> _Recipe:
         gather=rootfs_system.gather,
         environment=_ENVIRONMENT,
         labels={},
-        depends=tuple(rootfs_system.watched()),
+        stamps=stamps,
     )
 
 
@@ -123,7 +124,7 @@ def _ours(engine: Engine, reference: str, key: str) -> Mapping[str, Any] | None:
 @contextmanager
 def _one_at_a_time() -> Iterator[None]:
     """Processes of this user make images one after another, so that the second finds what the first has made."""
-    folder = cache.folder()
+    folder = cache.needed_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / "image.lock").open("w")

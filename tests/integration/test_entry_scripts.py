@@ -211,8 +211,8 @@ def test_the_shell_outlives_the_runtime(piped: Callable[[list[str]], Piped]) -> 
     assert script.status() == 3
     with pytest.raises(subprocess.TimeoutExpired):
         script.process.wait(0.3)
-    script.die()  # one more line would go to one of the two shells that read, and the other would wait for another
-    assert script.process.wait(PATIENCE_S) is not None
+    script.die()
+    script.process.wait(PATIENCE_S)
 
 
 def test_environment(piped: Callable[[list[str]], Piped]) -> None:
