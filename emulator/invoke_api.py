@@ -1,4 +1,4 @@
-"""The Invoke API 2015-03-31: what an SDK asks, answered by the service, the queue and the functions' descriptions."""
+"""The Invoke API 2015-03-31, and 2021-11-15 for streamed answers: what an SDK asks, answered by service and queue."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from emulator.api_errors import ApiError
 from emulator.descriptions import CodeFacts, code_facts
 from emulator.errors import PreflightError, QuotaError, Throttled
 from emulator.http1 import HttpRequest, HttpResponse, MalformedMessage
+from emulator.http_server import Exchange
 from emulator.invoke_routes import AccountSettings, Call, Describe, Invoke, ListFunctions, route
+from emulator.invoke_stream import EventStreamAnswer
 from emulator.limits import quota
 
 if TYPE_CHECKING:
@@ -65,11 +67,11 @@ class InvokeApi:
         self._lock = threading.Lock()
         self._facts: dict[Path, CodeFacts] = {}
 
-    def handle(self, request: HttpRequest) -> HttpResponse:
-        """The answer; everything that AWS answers every time is in its headers."""
+    def handle(self, request: HttpRequest, exchange: Exchange) -> HttpResponse | None:
+        """The answer; everything that AWS answers every time is in its headers. None where it was streamed."""
         request_id = self._new_id()
         try:
-            response = self._answer(route(request, self._names), request_id)
+            response = self._answer(route(request, self._names), request_id, exchange)
         except ApiError as error:
             response = error.response(request_id)
         except Throttled as error:
@@ -78,7 +80,7 @@ class InvokeApi:
             response = api_errors.too_large(error.message).response(request_id)
         except PreflightError as error:
             response = _failed(error).response(request_id)
-        return _dated(response)
+        return None if response is None else _dated(response)
 
     def refuse(self, error: MalformedMessage) -> HttpResponse:
         """The answer to what is no HTTP."""
@@ -90,8 +92,11 @@ class InvokeApi:
         message = f"This is a fault of the emulator's: {type(error).__name__}: {error}"
         return _dated(api_errors.service_failure(message).response(self._new_id()))
 
-    def _answer(self, call: Call, request_id: str) -> HttpResponse:
+    def _answer(self, call: Call, request_id: str, exchange: Exchange) -> HttpResponse | None:
         match call:
+            case Invoke(streamed=True, invocation_type="RequestResponse"):
+                self._stream(call, request_id, exchange)
+                return None
             case Invoke():
                 return self._invoke(call, request_id)
             case Describe():
@@ -135,6 +140,19 @@ class InvokeApi:
             headers["X-Amz-Log-Result"] = logs.tail(result.log)
         return HttpResponse(status=200, headers=headers, body=result.body, keep_alive=True)
 
+    def _stream(self, call: Invoke, request_id: str, exchange: Exchange) -> None:
+        answer = EventStreamAnswer(exchange, request_id, _now)
+        result = self._service.invoke(
+            self._served(call.function.name).name,
+            call.payload,
+            request_id=request_id,
+            client_context=call.client_context,
+            trace_id=call.trace_id,
+            qualifier=call.function.qualifier,
+            receiver=answer,
+        )
+        answer.complete(result, tail=call.tail)
+
     def _page(self, call: ListFunctions) -> dict[str, Any]:
         configs = sorted(self._functions.values(), key=lambda config: config.name)
         page = configs[call.first : call.first + call.most]
@@ -177,6 +195,10 @@ def _document(value: Mapping[str, Any], request_id: str) -> HttpResponse:
     return HttpResponse(status=200, headers=headers, body=json.dumps(value).encode(), keep_alive=True)
 
 
+def _now() -> str:
+    return formatdate(usegmt=True)
+
+
 def _dated(response: HttpResponse) -> HttpResponse:
-    headers = {"Date": formatdate(usegmt=True), **response.headers}
+    headers = {"Date": _now(), **response.headers}
     return HttpResponse(status=response.status, headers=headers, body=response.body, keep_alive=response.keep_alive)

@@ -14,6 +14,8 @@ from typing import Final
 from emulator.invocation import FunctionError
 from emulator.sandbox.base import Exit
 
+TRUNCATED: Final = "Runtime.TruncatedResponse"
+
 
 class State(Enum):
     """Where an execution environment stands."""
@@ -92,6 +94,13 @@ class Heard:
     body: bytes = b""
     error_type: str | None = None
     too_large: bool = False
+    streamed: bool = False
+    """Its body has been handed on part by part; what is in `body` is an error's document."""
+
+
+def truncated() -> FunctionError:
+    """What Lambda calls a streamed response that broke off before its end; the type is AWS's, the words are ours."""
+    return FunctionError(type=TRUNCATED, message="The response broke off before its end")
 
 
 def diagnose_exit(exit_: Exit, request_id: str) -> FunctionError:

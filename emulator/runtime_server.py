@@ -14,6 +14,7 @@ import socket
 import threading
 import time
 from collections import deque
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -22,6 +23,8 @@ from emulator.lifecycle import Heard
 from emulator.limits import quota
 from emulator.runtime_api import Reply, RuntimeApi
 from emulator.sandbox.base import Exit
+
+Streams = Callable[[str, Mapping[str, str], str], bool]
 
 _CHUNK: Final = 1 << 18
 _MS: Final = 1000
@@ -96,7 +99,7 @@ class RuntimeServer:
     def _accept(self) -> None:
         with suppress(BlockingIOError, ConnectionError):  # it has gone again
             accepted, address = self._listener.accept()
-            made = _Connection(accepted, address[0], self._most)
+            made = _Connection(accepted, address[0], self._most, self.api.streams)
             self._connections[accepted.fileno()] = made
             self._poll.register(accepted, select.POLLIN)
 
@@ -107,6 +110,8 @@ class RuntimeServer:
                 connection.send()
             if what & (select.POLLIN | _ENDED):
                 connection.receive()
+                if connection.streaming:
+                    self.api.part(connection.take())
             self._answer(connection)
         except (OSError, EOFError):
             self._forget(connection, descriptor)
@@ -146,12 +151,14 @@ class RuntimeServer:
         if self._connections.pop(descriptor, None) is not None:
             self._poll.unregister(descriptor)
         connection.socket.close()
+        if connection.streaming:
+            self.api.broke_off()
 
 
 class _Connection:
     """One connection of the runtime's: what has come and is not yet asked, what is answered and not yet sent."""
 
-    def __init__(self, accepted: socket.socket, peer: str, most: int) -> None:
+    def __init__(self, accepted: socket.socket, peer: str, most: int, streams: Streams) -> None:
         accepted.settimeout(0)
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket = accepted
@@ -161,7 +168,20 @@ class _Connection:
         """A request has not been answered yet."""
         self.ending = False
         """Nothing more is read, and the connection is closed when all is sent."""
-        self._reader = RequestReader(most)
+        self._streams = streams
+        self._reader = RequestReader(most, hand_on=self._is_streamed)
+
+    @property
+    def streaming(self) -> bool:
+        """The body of an answer is coming whose parts are for `take`."""
+        return self._reader.handing_on
+
+    def take(self) -> bytes:
+        """What has come of it."""
+        return self._reader.take()
+
+    def _is_streamed(self, target: str, headers: Mapping[str, str]) -> bool:
+        return not self.owing and self._streams(target, headers, self.peer)
 
     def next(self) -> HttpRequest | None:
         """The next request that has come whole; none once the connection ends."""

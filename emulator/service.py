@@ -22,6 +22,7 @@ from emulator.sandbox.base import Backend, SandboxSpec
 if TYPE_CHECKING:
     from emulator.environment import Environment
     from emulator.invocation import InvocationResult
+    from emulator.streaming import Receiver
 
 _LAST_CALLS_S: Final = 10.0  # how long closing waits for a container that is being made
 _AHEAD_AT_ONCE: Final = 2  # containers started side by side: more do not come faster on the engines measured
@@ -83,12 +84,14 @@ class LambdaService:
         client_context: str | None = None,
         trace_id: str | None = None,
         qualifier: str | None = None,
+        receiver: Receiver | None = None,
         fresh: bool = False,
     ) -> InvocationResult:
         """Invoke a function with an event of JSON bytes and wait for the answer.
 
         The environment used last serves again; `fresh` takes a new one, so that the invocation is cold. `qualifier` is
-        what the caller has named and becomes part of the ARN that the function sees. Raises Throttled at the limit.
+        what the caller has named and becomes part of the ARN that the function sees. What the function streams goes to
+        `receiver` as it comes. Raises Throttled at the limit.
         """
         from emulator.environment import Order  # noqa: PLC0415 - see _make
 
@@ -101,6 +104,7 @@ class LambdaService:
             function_arn=variables.function_arn(name, qualifier),
             trace_id=trace_id or _trace_id(),
             client_context=client_context,
+            receiver=receiver,
         )
         with self._lock:
             self._refuse_if_closed()

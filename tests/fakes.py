@@ -78,6 +78,33 @@ class FakeRuntime:
         """Answer the event that came last."""
         return await self.call("POST", f"/invocation/{self.request_id}/response", body=body)
 
+    def begin_stream(self, content_type: str = "text/plain", *, mode: str = "streaming") -> dict[str, str]:
+        """Begin to answer in parts; the headers, as `call` wants them again at the end."""
+        headers = {"lambda-runtime-function-response-mode": mode, "content-type": content_type}
+        self._api.streams(f"{API}/invocation/{self.request_id}/response", headers, self.sandbox.peer)
+        return headers
+
+    async def stream(self, *parts: bytes, trailers: Mapping[str, str] | None = None, last: bytes = b"") -> Reply:
+        """Answer the event that came last in parts, the `last` one in the same piece as the end."""
+        headers = self.begin_stream()
+        for part in parts:
+            self._api.part(part)
+        path = f"{API}/invocation/{self.request_id}/response"
+        request = HttpRequest(
+            method="POST", target=path, headers=headers, body=last, keep_alive=True, trailers=trailers
+        )
+        answer: Reply = await self.sandbox.loop.reply(
+            lambda reply: self._api.handle(request, reply, peer=self.sandbox.peer)
+        )
+        return answer
+
+    def break_off(self, *parts: bytes) -> None:
+        """Begin to answer in parts, and lose the connection."""
+        self.begin_stream()
+        for part in parts:
+            self._api.part(part)
+        self._api.broke_off()
+
     async def fail(self, body: bytes, headers: Mapping[str, str] | None = None) -> Reply:
         """Report an exception of the handler's."""
         return await self.call("POST", f"/invocation/{self.request_id}/error", body=body, headers=headers)
