@@ -110,6 +110,11 @@ def not_offered(operation: str, offered: str) -> ApiError:
     return ApiError(status=404, type="UnknownOperationException", message=message, members={})
 
 
+def method_not_allowed(method: str) -> ApiError:
+    """A method that no function URL takes; the words are ours."""
+    return ApiError(status=405, type="MethodNotAllowedException", message=f"{method} is not allowed here", members={})
+
+
 def malformed(message: str, *, status: int = 400) -> ApiError:
     """What came is no HTTP/1.1."""
     return ApiError(status=status, type="BadRequestException", message=message, members={})

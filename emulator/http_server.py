@@ -62,6 +62,7 @@ _BACKLOG: Final = 1024  # the kernel cuts it to what it allows; many clients may
 _READ_BYTES: Final = 256 * 1024
 _LINGER_S: Final = 2.0
 _JOIN_S: Final = 5.0
+_PATIENCE_S: Final = 0.5  # how soon a thread that sends sees that the server stops
 _BREATH_S: Final = 0.05  # before the next try where the process has no descriptor left for a connection
 
 
@@ -214,7 +215,7 @@ class HttpServer:
 
     def _answer(self, connection: socket.socket, request: HttpRequest, peer: str) -> bool:
         """Send the answer; whether the connection carries another request."""
-        exchange = _Exchange(connection, request, peer, keep_alive=request.keep_alive and not self._stopping)
+        exchange = _Exchange(connection, request, peer, lambda: self._stopping)
         try:
             reply = self._handler(request, exchange)
         except Exception as error:  # noqa: BLE001 - handed on whole; the other connections have nothing to do with it
@@ -227,15 +228,18 @@ class HttpServer:
 
 
 class _Exchange:
-    """An answer in parts, on the connection's own thread."""
+    """An answer in parts, on the connection's own thread. Once `stopping`, nobody waits for a client that is slow."""
 
-    def __init__(self, connection: socket.socket, request: HttpRequest, peer: str, *, keep_alive: bool) -> None:
+    def __init__(
+        self, connection: socket.socket, request: HttpRequest, peer: str, stopping: Callable[[], bool]
+    ) -> None:
         self.peer = peer
         self.begun = False
         self._connection = connection
         self._chunked = request.version != "1.0"
         self._bodiless = request.method == "HEAD"
-        self._keep_alive = keep_alive and self._chunked
+        self._stopping = stopping
+        self._keep_alive = request.keep_alive and self._chunked and not stopping()
         self._ended = False
         self._lost = False
 
@@ -270,14 +274,17 @@ class _Exchange:
     def _write(self, data: bytes, limit: float | None) -> None:
         if self._lost or not data:
             return
-        left = None if limit is None else limit - time.perf_counter()
-        try:
-            if left is not None and left <= 0:
-                raise TimeoutError
-            self._connection.settimeout(left)
-            self._connection.sendall(data)
-        except OSError:  # half of it may have gone, so nothing can follow
-            self._lost = True
+        left = memoryview(data)
+        self._connection.settimeout(_PATIENCE_S)
+        while left and not self._lost:
+            try:
+                left = left[self._connection.send(left) :]
+            except TimeoutError:
+                self._lost = self._stopping()
+            except OSError:
+                self._lost = True
+            if limit is not None and left and time.perf_counter() >= limit:
+                self._lost = True  # half of it may have gone, so nothing can follow
 
 
 def _send(connection: socket.socket, reply: HttpResponse, *, close: bool, head_only: bool = False) -> None:

@@ -6,9 +6,10 @@ import json
 import threading
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import formatdate
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from emulator import api_errors, descriptions, logs
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from emulator.config import FunctionConfig
     from emulator.event_queue import EventQueue
     from emulator.service import LambdaService
+    from emulator.url_config import FunctionUrlConfig
 
 MOST_BODY: Final = quota("Request").maximum or 0
 _JSON: Final = "application/json"
@@ -34,12 +36,15 @@ _JSON: Final = "application/json"
 class Catalogue:
     """What can be named: functions by the name that Lambda would give them, and every other name for them.
 
-    `refused` are those of the template that cannot be served, with the reason.
+    `refused` are those of the template that cannot be served, with the reason. `urls` are by the same names as
+    functions, and `without_url` is why one that should have a URL has none.
     """
 
     functions: Mapping[str, FunctionConfig]
     aliases: Mapping[str, str]
     refused: Mapping[str, str]
+    urls: Mapping[str, FunctionUrlConfig] = field(default_factory=lambda: MappingProxyType({}))
+    without_url: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def names(self) -> Mapping[str, str]:

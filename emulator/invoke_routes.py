@@ -75,7 +75,7 @@ Call = Invoke | Describe | ListFunctions | AccountSettings
 
 def route(request: HttpRequest, known: Mapping[str, str]) -> Call:
     """The call that a request means; `known` is every name of a function to the one that Lambda would give it."""
-    path, _, query = _origin_form(request.target).partition("?")
+    path, _, query = origin_form(request.target).partition("?")
     parameters = {name: values[0] for name, values in parse_qs(query, keep_blank_values=True).items()}
     parts = [unquote(part) for part in path.strip("/").split("/")]
     match (request.method, *parts):
@@ -96,7 +96,7 @@ def route(request: HttpRequest, known: Mapping[str, str]) -> Call:
     raise api_errors.not_offered(f"{request.method} {path}", OFFERED)
 
 
-def _origin_form(target: str) -> str:
+def origin_form(target: str) -> str:
     """Proxies' clients write the whole address where path and query belong (RFC 9112, 3.2.2)."""
     _, scheme, rest = target.partition("://")
     if target.startswith("/") or not scheme:

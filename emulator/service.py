@@ -102,7 +102,7 @@ class LambdaService:
             request_id=request_id or _request_id(),
             payload=payload,
             function_arn=variables.function_arn(name, qualifier),
-            trace_id=trace_id or _trace_id(),
+            trace_id=trace_id or new_trace_id(),
             client_context=client_context,
             receiver=receiver,
         )
@@ -324,7 +324,7 @@ def _request_id() -> str:
     return str(uuid.uuid4())
 
 
-def _trace_id() -> str:
+def new_trace_id() -> str:
     """An X-Ray trace header that is not sampled: `Root=1-<8 hex of time>-<24 hex>;Parent=<16 hex>;Sampled=0`."""
     digits = os.urandom(20).hex()
     return f"Root=1-{int(time.time()):08x}-{digits[:24]};Parent={digits[24:]};Sampled=0"

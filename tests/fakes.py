@@ -47,6 +47,7 @@ class FakeRuntime:
         self.sandbox = sandbox
         self.request_id = ""
         self._api = api
+        self._streamed = False
 
     def log(self, piece: bytes) -> None:
         """Write; the piece lies in the pipe until somebody flushes or the process ends."""
@@ -78,29 +79,38 @@ class FakeRuntime:
         """Answer the event that came last."""
         return await self.call("POST", f"/invocation/{self.request_id}/response", body=body)
 
-    def begin_stream(self, content_type: str = "text/plain", *, mode: str = "streaming") -> dict[str, str]:
-        """Begin to answer in parts; the headers, as `call` wants them again at the end."""
-        headers = {"lambda-runtime-function-response-mode": mode, "content-type": content_type}
-        self._api.streams(f"{API}/invocation/{self.request_id}/response", headers, self.sandbox.peer)
+    def begin_stream(self, content_type: str) -> dict[str, str]:
+        """Begin to answer in parts; the headers, which the end needs again. Parts are kept where nobody wants them."""
+        headers = {"lambda-runtime-function-response-mode": "streaming", "content-type": content_type}
+        self._streamed = self._api.streams(f"{API}/invocation/{self.request_id}/response", headers, self.sandbox.peer)
         return headers
 
-    async def stream(self, *parts: bytes, trailers: Mapping[str, str] | None = None, last: bytes = b"") -> Reply:
+    async def stream(
+        self,
+        *parts: bytes,
+        content_type: str = "text/plain",
+        trailers: Mapping[str, str] | None = None,
+        last: bytes = b"",
+    ) -> Reply:
         """Answer the event that came last in parts, the `last` one in the same piece as the end."""
-        headers = self.begin_stream()
-        for part in parts:
-            self._api.part(part)
+        headers = self.begin_stream(content_type)
+        body = last
+        if self._streamed:
+            for part in parts:
+                self._api.part(part)
+        else:
+            body = b"".join((*parts, last))
         path = f"{API}/invocation/{self.request_id}/response"
         request = HttpRequest(
-            method="POST", target=path, headers=headers, body=last, keep_alive=True, trailers=trailers
+            method="POST", target=path, headers=headers, body=body, keep_alive=True, trailers=trailers
         )
-        answer: Reply = await self.sandbox.loop.reply(
-            lambda reply: self._api.handle(request, reply, peer=self.sandbox.peer)
-        )
+        peer = self.sandbox.peer
+        answer: Reply = await self.sandbox.loop.reply(lambda reply: self._api.handle(request, reply, peer=peer))
         return answer
 
-    def break_off(self, *parts: bytes) -> None:
+    def break_off(self, *parts: bytes, content_type: str = "text/plain") -> None:
         """Begin to answer in parts, and lose the connection."""
-        self.begin_stream()
+        self.begin_stream(content_type)
         for part in parts:
             self._api.part(part)
         self._api.broke_off()

@@ -31,7 +31,10 @@ _BOTH: Final = (
     "Runtime",
     "Timeout",
 )
-_READ_SAM: Final = (*_BOTH, "CodeUri", "DeadLetterQueue", "EventInvokeConfig", "ImageUri", "InlineCode")
+_READ_SAM: Final = (
+    *(*_BOTH, "CodeUri", "DeadLetterQueue", "EventInvokeConfig", "FunctionUrlConfig"),
+    *("ImageUri", "InlineCode"),
+)
 _READ_CFN: Final = (*_BOTH, "Code", "DeadLetterConfig")
 # SAM refuses these in Globals (samtranslator 1.115, plugins/globals).
 _NOT_GLOBAL: Final = ("FunctionName", "ImageConfig", "ImageUri", "InlineCode", "PackageType")
@@ -113,6 +116,11 @@ def function_config(
         reserved_concurrency=properties.whole_number("ReservedConcurrentExecutions"),
         asynchronous=asynchronous_config(scope, properties.entries, name),
     )
+
+
+def function_properties(scope: Scope, shared: Mapping[str, Node], logical_id: str) -> Mapping[str, Node]:
+    """The function's properties, merged with the Globals and not settled."""
+    return _properties(scope, shared, logical_id).entries
 
 
 def _properties(scope: Scope, shared: Mapping[str, Node], logical_id: str) -> _Properties:

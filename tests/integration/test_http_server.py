@@ -55,7 +55,9 @@ class Lab:
         if target == "/parts/fault":
             raise ValueError("a fault in its midst")
         if target == "/parts/late":
-            exchange.send(b"never", time.perf_counter() - 1)
+            exchange.send(b"x" * 10_000_000, time.perf_counter() - 1)
+        if target == "/parts/endless":
+            exchange.send(b"x" * 10_000_000, time.perf_counter() + PATIENCE_S)
         if target != "/parts/broken":
             exchange.end()
 
@@ -329,7 +331,22 @@ def test_parts_that_are_not_to_be_seen(lab: Lab) -> None:
         assert rest == b""
 
 
-@pytest.mark.parametrize("target", ["/parts/broken", "/parts/fault", "/parts/late"])
+def test_a_client_that_does_not_read_in_time(lab: Lab) -> None:
+    """Is hung up on when the time is up, and at once where the server stops."""
+    with lab.connect() as late, lab.connect() as stuck:
+        late.sendall(b"GET /parts/late HTTP/1.1\r\n\r\n")
+        assert lab.busy.acquire(timeout=PATIENCE_S)
+        data = all_of(late)
+        assert data.startswith(b"HTTP/1.1 200")
+        assert len(data) < 10_000_000
+        stuck.sendall(b"GET /parts/endless HTTP/1.1\r\n\r\n")
+        assert stuck.recv(12) == b"HTTP/1.1 200"
+        begin = time.monotonic()
+        lab.server.stop()
+        assert time.monotonic() - begin < PATIENCE_S / 2
+
+
+@pytest.mark.parametrize("target", ["/parts/broken", "/parts/fault"])
 def test_parts_that_break_off(lab: Lab, target: str) -> None:
     """The client can tell: the last chunk does not come."""
     with lab.connect() as client:
