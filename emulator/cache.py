@@ -83,4 +83,5 @@ def _stamp(path: str) -> list[object] | None:
         seen = os.stat(path)  # noqa: PTH116 - a dozen of these stand between the user and a start
     except OSError:
         return None
-    return [os.path.realpath(path), seen.st_size, seen.st_mtime_ns]
+    # The time of the last change cannot be set, as a file's own time often is: by archives, builds and `touch -r`.
+    return [os.path.realpath(path), seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns]

@@ -36,17 +36,20 @@ if TYPE_CHECKING:
 
 _NO_FOLDER = "No usable temporary directory"  # how Python words it when every one of them is full
 _SIGPIPE_STATUS = 141  # what a shell reports for a program that SIGPIPE ended
+_STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 _AGAIN_S = 0.002
 _COLD_BATCH = 8  # environments made ready at once: making more disturbs the one that is measured
 
 
 def main() -> NoReturn:
     """Run the command line and end the process with its exit status."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+    for number in _STOPPING:
+        if signal.getsignal(number) is not signal.SIG_IGN or number is signal.SIGINT:  # nohup has SIGHUP ignored
+            signal.signal(number, _stop)
     status = _run()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # closed by whoever started us
+            stream.flush()
     # Everything is closed by now; what the interpreter would still tidy takes as long as a warm invocation many times.
     os._exit(status)
 
@@ -94,7 +97,7 @@ def _stop(_number: int, frame: FrameType | None) -> None:
         signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
         return
     # What follows is a second of tidying up; a second Ctrl-C would leave a container behind.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _STOPPING:
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
@@ -182,7 +185,9 @@ def invoke(**options: Unpack[InvokeOptions]) -> int:
             if as_json:
                 _print(console.json_line(console.result_object(result, config, service.backend)))
             else:
-                click.echo(console.cpu_line(result.usage), err=True)
+                _print_log(console.cpu_line(result.usage) + "\n")
+                if result.error is not None:
+                    _print_log(console.error_line(result.error) + "\n")
                 _print(result.body.decode("utf-8", "replace"))
     return 1 if failed else 0
 
@@ -232,7 +237,7 @@ def start_lambda(**options: Unpack[StartOptions]) -> None:
     from emulator import start_lambda as server  # noqa: PLC0415 - needed by this command alone
     from emulator import template  # noqa: PLC0415 - see above
 
-    path = options["template_path"] or settled.default_path(Path.cwd())
+    path = options["template_path"] or settled.default_path(_here())
     found = server.catalogue(template.load(path, parameters=options["parameters"]), options["variables"])
     gc.enable()
     settings = server.Settings(
@@ -293,6 +298,8 @@ def read_event(source: str | None) -> bytes:
     for violation in check("request", {"Request": len(raw)}):
         raise QuotaError(violation.message, hint=violation.hint)
     hint = "An event is one JSON document in UTF-8: an object, a list, a string, a number, true, false or null."
+    if not raw.strip():
+        raise ConfigurationError(f"the event {label} is empty", hint=hint)
     try:
         json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
@@ -321,8 +328,16 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(message)
 
 
+def _here() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        message = "the current folder does not exist any more"
+        raise ConfigurationError(message, hint="Name a template by its whole path: --template FILE") from error
+
+
 def _function(options: InvokeOptions) -> FunctionConfig:
-    path = options["template_path"] or settled.default_path(Path.cwd())
+    path = options["template_path"] or settled.default_path(_here())
     config = settled.function(path, options["name"], parameters=options["parameters"], variables=options["variables"])
     return config.overridden(memory_mb=options["memory_mb"], timeout_s=options["timeout_s"])
 
@@ -361,6 +376,9 @@ def _print(text: str) -> None:
         click.echo(text)
     except BrokenPipeError as error:
         raise _OutputClosedError from error
+    except OSError as error:
+        message = f"standard output cannot be written: {error.strerror}"
+        raise ConfigurationError(message, hint="Where does it go? `df` shows a disk that is full.") from error
 
 
 class _OutputClosedError(Exception):

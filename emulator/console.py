@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.status import Status
 
     from emulator.config import FunctionConfig
-    from emulator.invocation import InvocationResult, Usage
+    from emulator.invocation import FunctionError, InvocationResult, Usage
     from emulator.sandbox.base import Backend, Capabilities
 
 
@@ -57,6 +57,11 @@ def cpu_line(usage: Usage) -> str:
     }
     told = [f"{name} {seconds * 1000:.2f} ms" for name, seconds in parts.items() if seconds is not None]
     return f"({', '.join(told)})" if told else "(CPU time not measured)"
+
+
+def error_line(error: FunctionError) -> str:
+    """Why the function failed, for whoever sends the payload elsewhere: Lambda's own log may not say it."""
+    return f"(failed: {error.type}: {error.message})" if error.message else f"(failed: {error.type})"
 
 
 def result_object(result: InvocationResult, config: FunctionConfig, backend: Backend) -> Mapping[str, Any]:

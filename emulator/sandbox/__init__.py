@@ -27,6 +27,7 @@ def open_backend(
 
     BackendError where none can be had, ConfigurationError for an option that the backend cannot honour.
     """
+    network = None if network == "none" else network  # which is what functions get unless they ask
     # A backend is imported when it is chosen: the docker package alone costs more than a warm invocation.
     elsewhere = sys.platform != "linux"  # there, engines run in a virtual machine, out of the emulator's reach
     if choice == "auto" and elsewhere and on_fallback is not None:

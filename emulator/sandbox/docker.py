@@ -109,7 +109,8 @@ class DockerBackend:
         """Say where the corpse lies that PREFLIGHT_KEEP_SANDBOX asked for."""
         if self._on_progress is not None:
             short = container[:12]
-            self._on_progress(f"kept container {short}: `docker inspect {short}`, then `docker rm -v {short}`")
+            docker = f"docker -H {self.engine.address}"  # which may not be the one that a bare `docker` asks
+            self._on_progress(f"kept container {short}: `{docker} inspect {short}`, then `{docker} rm -v {short}`")
 
     def images(self) -> list[str]:
         """The base images that lie ready on the engine."""

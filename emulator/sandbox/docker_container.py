@@ -14,6 +14,7 @@ from emulator.errors import BackendError, ConfigurationError
 from emulator.limits import MIB, OPEN_FILES, PROCESSES, SANDBOX_GID, SANDBOX_UID
 from emulator.sandbox import seccomp
 from emulator.sandbox.docker_calls import Calls, EngineRefused, Pending
+from emulator.sandbox.docker_stdio import HOSTNAME
 from emulator.sandbox.owner import abandoned, name_prefix, orphaned, owner
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def create(  # noqa: PLR0913 - one keyword each for what differs between two con
         # The kernel's bare network namespace, with its loopback alone, is all that is wanted. For its own kind of
         # "none" the engine starts itself once more for each container, which is half the time of a start (20.10).
         "NetworkDisabled": network == NO_NETWORK,
+        "Hostname": HOSTNAME,
         "OpenStdin": True,
         "User": f"{SANDBOX_UID}:{SANDBOX_GID}",
         "WorkingDir": "/var/task",

@@ -74,7 +74,7 @@ def candidates(environ: Mapping[str, str]) -> tuple[str, ...]:
     if environ.get("DOCKER_HOST"):
         return (environ["DOCKER_HOST"],)
     found = [f"unix://{_DEFAULT_SOCKET}"] if _DEFAULT_SOCKET.exists() else []
-    host = _context_host() if (Path.home() / ".docker" / "config.json").exists() else None
+    host = _context_host() if os.access(Path.home() / ".docker" / "config.json", os.R_OK) else None
     if host and host not in (f"unix://{_DEFAULT_SOCKET}", *found):
         found.insert(0, host)
     if PRIVATE_SOCKET.exists():

@@ -217,8 +217,9 @@ class DockerSandbox:
         stdio, self._stdio = self._stdio, None
         dead = False
         if stdio is not None:  # first, so that nobody is told of the death we cause
-            dead = self._closed and self._backend.ending == "leave" and stdio.kill()
+            dead = stdio.kill()  # here, since an engine may give up on a thousand processes (20.10: after 10 s)
             stdio.close()
+        leaving = self._closed and self._backend.ending == "leave"
         starting, self._starting = self._starting, None
         if starting is not None:  # the engine removes it when it has started it
             starting.close()
@@ -229,7 +230,7 @@ class DockerSandbox:
                 docker_container.stop(self._calls, container)
                 self._backend.kept(container)
             else:
-                docker_container.remove(self._calls, container, wait=not dead)
+                docker_container.remove(self._calls, container, wait=not (dead and leaving))
 
     def _counters(self, *, memory: bool = True) -> Figures:
         if self._group is not None:

@@ -24,8 +24,10 @@ from emulator.sandbox.base import Exit
 from emulator.sandbox.log_pipe import LogPipe
 
 MOUNT: Final = "/run/preflight"
+# Extensions have telemetry sent to `sandbox.localdomain` (guide, "Telemetry API", 2023-05).
+HOSTNAME: Final = "sandbox"
 _CPUS_ONLINE: Final = "/sys/devices/system/cpu/online"
-_HOSTS: Final = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+_HOSTS: Final = f"127.0.0.1\tlocalhost {HOSTNAME} {HOSTNAME}.localdomain\n::1\tlocalhost\n"
 _SIGNAL_BASE: Final = 128
 _LAST_SIGNAL: Final = 64
 _MARK: Final = re.compile(rb"\x00preflight-(?:mark|exit (\d+))\n")
@@ -35,19 +37,24 @@ _MARK_TIMEOUT_S: Final = 10.0  # a throttled shell may take a while, and an engi
 # PID 1 stays when the runtime ends, so that the kernel's counters can still be read, and is not the runtime itself,
 # since the kernel ignores signals for PID 1 that would end any other process. It is a shell: a language run-time
 # would count as the function's memory.
+# A second shell, in the background, ends all that runs when the emulator has gone: PID 1 would wait for a function that
+# hangs for ever.
 # The subshell keeps the shell's own words on a death by signal ("Killed") out of the function's log. HOME and HOSTNAME
 # are the engine's additions: Lambda sets neither.
 _BARE: Final = "unset HOME HOSTNAME"
+# Only as the first process of a namespace, where "all" are the function's: anywhere else it would be the machine's.
+_END_ALL: Final = "[ $$ = 1 ] && kill -9 -1"
 PIPES_ENTRY: Final = (
     # All are opened while the emulator lives for sure: a pipe that nobody holds would block whoever opens it.
     f"exec 3<{MOUNT}/go 4>{MOUNT}/status; read -r _ <&3 || exit 125; {_BARE}; "
+    f"(read -r _ <&3; {_END_ALL}) </dev/null >/dev/null 2>&1 4>&- & "
     f'(exec "$@" </dev/null >{MOUNT}/log 2>&1 3<&- 4>&-); echo $? >&4; read -r _ <&3'
 )
 # One stream for both outputs and the marks, so that they keep their order. The reader answers each line of input with
 # a mark; it is the background job, since a shell has its background jobs ignore SIGINT.
 ATTACH_ENTRY: Final = (
     f"read -r _ || exit 125; {_BARE}; exec 3<&0 2>/dev/null; "
-    '(while read -r _ <&3; do printf "\\0preflight-mark\\n"; done) & '
+    f'(while read -r _ <&3; do printf "\\0preflight-mark\\n"; done; {_END_ALL}) & '
     '(exec "$@" </dev/null 2>&1 3<&-); printf "\\0preflight-exit %s\\n" "$?"; wait'
 )
 

@@ -182,7 +182,7 @@ def _candidates(name: str) -> Iterator[Path]:
     """Distinct executables of this name (a glob), in the order in which they should be tried."""
     seen: set[Path] = set()
     for folder in _folders():
-        for path in sorted(folder.glob(name), key=_newest_first):
+        for path in _found(folder, name):
             if not re.fullmatch(r"python3\.\d+", path.name):
                 continue
             real = path.resolve()
@@ -196,12 +196,20 @@ def _folders(root: Path = Path("/")) -> Iterator[Path]:
     for entry in entries:
         # A shim is a script that picks a version by rules of its own; the versions themselves lie beside its folder.
         if entry.name == "shims":
-            yield from sorted(entry.parent.glob("versions/*/bin"), key=_newest_first)
+            yield from _found(entry.parent, "versions/*/bin")
         else:
             yield entry
     for base, patterns in ((Path.home(), _HOME_FOLDERS), (root, _FIXED_FOLDERS)):
         for pattern in patterns:
-            yield from sorted(base.glob(pattern), key=_newest_first)
+            yield from _found(base, pattern)
+
+
+def _found(folder: Path, pattern: str) -> list[Path]:
+    """What matches; nothing where a folder on the way is not open to us, as on a PATH that came from root."""
+    try:
+        return sorted(folder.glob(pattern), key=_newest_first)
+    except PermissionError:
+        return []
 
 
 def _newest_first(path: Path) -> list[tuple[int, str]]:

@@ -46,13 +46,20 @@ def touch(path: Path) -> None:
     os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
 
 
+def rewrite(path: Path) -> None:
+    """Another content of the same size at the same time, as archives and builds write it."""
+    before = path.stat()
+    path.write_text("trohs")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
 def link(path: Path) -> None:
     """The same content and time, elsewhere."""
     path.rename(path.with_name("elsewhere"))
     path.symlink_to("elsewhere")
 
 
-@pytest.mark.parametrize("change", [grow, touch, link, lambda path: path.unlink()])
+@pytest.mark.parametrize("change", [grow, touch, rewrite, link, lambda path: path.unlink()])
 def test_a_change_makes_it_forgotten(tmp_path: Path, change: Callable[[Path], None]) -> None:
     """Size, time, place, or that it is there at all."""
     file = tmp_path / "file"
@@ -92,3 +99,13 @@ def test_a_cache_that_cannot_be_written_is_none(home: Path) -> None:
     home.parent.write_text("a file where the cache should be")
     cache.remember("q", "a", [])
     assert cache.recall("q") is None
+
+
+@pytest.mark.parametrize(("value", "base"), [("", ".cache"), ("relative/path", ".cache"), ("/var/cache", "/var/cache")])
+def test_cache_folder_follows_the_xdg_specification(
+    value: str, base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relative path is to be ignored, as is an empty one."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", value)
+    assert cache.folder() == tmp_path / base / "lambda-preflight"

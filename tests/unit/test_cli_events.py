@@ -82,7 +82,8 @@ def test_standard_input_that_is_not_json(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize(
     ("content", "place"),
     [
-        (b"", "line 1, column 1"),
+        (b"", "is empty"),
+        (b" \n", "is empty"),
         (b"{'a': 1}", "line 1, column 2"),
         (b'{"a": 1,\n "b" 2}', "line 2, column 6"),
         (b'{"a": 1}\n{"b": 2}', "line 2, column 1"),

@@ -390,10 +390,12 @@ def test_environment_without_the_client_is_told(home: Path, monkeypatch: pytest.
     assert "--force-reinstall no-such-distribution" in (caught.value.hint or "")
 
 
-@pytest.mark.parametrize(("value", "base"), [("", ".cache"), ("relative/path", ".cache"), ("/var/cache", "/var/cache")])
-def test_cache_folder_follows_the_xdg_specification(
-    value: str, base: str, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A relative path is to be ignored, as is an empty one."""
-    monkeypatch.setenv("XDG_CACHE_HOME", value)
-    assert cache.folder() == home / base / "lambda-preflight"
+def test_folders_that_are_not_for_us(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A PATH that came from root names some: nothing is found there, and nothing is wrong."""
+
+    def glob(self: Path, pattern: str) -> list[Path]:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "glob", glob)
+    with pytest.raises(BackendError, match=r"no CPython 3\.77"):
+        interpreters.find("python3.77")
