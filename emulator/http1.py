@@ -68,6 +68,8 @@ class _Reader:
         self._parts: list[bytes] = []
         self._size = 0
         self._head_bytes: int | None = 0  # None once the head is complete
+        self.handing_on = False
+        """The body that is being read is for `take`."""
 
     def on_message_begin(self) -> None:
         """Called by the parser, as are the other `on_` methods."""
@@ -91,6 +93,9 @@ class _Reader:
 
     def on_body(self, part: bytes) -> None:
         """A piece of the body; what is over the limit is only counted."""
+        if self.handing_on:
+            self._parts.append(part)
+            return
         self._size += len(part)
         if self._size <= self._most_body:
             self._parts.append(part)
@@ -110,15 +115,16 @@ class _Reader:
 class RequestReader(_Reader):
     """Reads the requests of one connection; `most_body` bytes of body are kept.
 
-    `hand_on` is asked at each head, with target and headers: where it says so, the body is not kept but can be taken
-    as it comes, however long it is.
+    `hand_on` is asked at each head that has the header `marker`, with target and headers: where it says so, the body is
+    not kept but can be taken as it comes, however long it is.
     """
 
-    def __init__(self, most_body: int, *, hand_on: Callable[[str, Mapping[str, str]], bool] | None = None) -> None:
+    def __init__(
+        self, most_body: int, *, marker: str = "", hand_on: Callable[[str, Mapping[str, str]], bool] | None = None
+    ) -> None:
         super().__init__(most_body)
+        self._marker = marker
         self._hand_on = hand_on
-        self.handing_on = False
-        """The body of the request that is being read is for `take`."""
         self._target = b""
         self._whole: deque[HttpRequest] = deque()
         self._parser = httptools.HttpRequestParser(self)
@@ -174,15 +180,8 @@ class RequestReader(_Reader):
         """The head is whole; a body may follow."""
         super().on_headers_complete()
         self.expects_continue = self._headers.get("expect", "").lower() == "100-continue"
-        if self._hand_on is not None:
+        if self._marker in self._headers and self._hand_on is not None:
             self.handing_on = self._hand_on(self._target.decode("latin-1"), self._headers)
-
-    def on_body(self, part: bytes) -> None:
-        """A piece of the body."""
-        if self.handing_on:
-            self._parts.append(part)
-        else:
-            super().on_body(part)
 
     def on_message_complete(self) -> None:
         """The request is whole."""

@@ -28,7 +28,7 @@ _INIT_ERROR: Final = f"{_PREFIX}/init/error"
 _INVOCATION: Final = f"{_PREFIX}/invocation/"
 _ERROR_TYPE_HEADER: Final = "lambda-runtime-function-error-type"
 _ERROR_BODY_FIELD: Final = "lambda-runtime-function-error-body"
-_MODE_HEADER: Final = "lambda-runtime-function-response-mode"
+MODE_HEADER: Final = "lambda-runtime-function-response-mode"
 _STREAMING: Final = "streaming"
 
 
@@ -81,7 +81,7 @@ class RuntimeApi:
 
     def streams(self, target: str, headers: Mapping[str, str], peer: str | None = None) -> bool:
         """Whether a request with this head is an answer that somebody wants in parts: they are for `part` then."""
-        if _MODE_HEADER not in headers or headers[_MODE_HEADER].lower() != _STREAMING:
+        if MODE_HEADER not in headers or headers[MODE_HEADER].lower() != _STREAMING:
             return False
         if self._stream is None or self._invocation is None or self._streaming or self.state is not State.BUSY:
             return False
@@ -148,7 +148,7 @@ class RuntimeApi:
     def _answered(self, request: HttpRequest, request_id: str, at: float, *, failed: bool) -> Reply:
         if self._invocation is None or self._invocation.request_id != request_id:
             return _problem(400, "InvalidRequestID", "Invalid request ID")
-        if not failed and _MODE_HEADER in request.headers:
+        if not failed and MODE_HEADER in request.headers:
             return self._answered_in_mode(request, at)
         return self._take(request, at, Event.ERROR if failed else Event.RESPONSE)
 
@@ -166,7 +166,7 @@ class RuntimeApi:
 
     def _answered_in_mode(self, request: HttpRequest, at: float) -> Reply:
         """The end of a streamed answer, or all of one that nobody wants in parts; with the error from its midst."""
-        if request.headers[_MODE_HEADER].lower() not in {_STREAMING, "buffered"}:
+        if request.headers[MODE_HEADER].lower() not in {_STREAMING, "buffered"}:
             return _problem(400, "InvalidFunctionResponseMode", "Invalid function response mode")
         if self._streaming:
             self.part(request.body or b"")

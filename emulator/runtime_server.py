@@ -21,7 +21,7 @@ from typing import Final
 from emulator.http1 import CONTINUE, HttpRequest, MalformedMessage, RequestReader, encode_response
 from emulator.lifecycle import Heard
 from emulator.limits import quota
-from emulator.runtime_api import Reply, RuntimeApi
+from emulator.runtime_api import MODE_HEADER, Reply, RuntimeApi
 from emulator.sandbox.base import Exit
 
 Streams = Callable[[str, Mapping[str, str], str], bool]
@@ -169,7 +169,7 @@ class _Connection:
         self.ending = False
         """Nothing more is read, and the connection is closed when all is sent."""
         self._streams = streams
-        self._reader = RequestReader(most, hand_on=self._is_streamed)
+        self._reader = RequestReader(most, marker=MODE_HEADER, hand_on=self._is_streamed)
 
     @property
     def streaming(self) -> bool:

@@ -54,7 +54,7 @@ class Door:
         assert response.headers["Date"]
         return response
 
-    def event(self, method: str = "GET", target: str = "/", body: bytes = b"", **headers: str) -> Any:  # noqa: ANN401
+    def event(self, method: str = "GET", target: str = "/", body: bytes = b"", **headers: str) -> Any:  # noqa: ANN401 - JSON of any shape
         """The event, where the function answers with that."""
         response = self.whole(method, target, body, **headers)
         assert response.status == 200

@@ -252,16 +252,17 @@ def test_the_forms_of_an_answer() -> None:
 @given(parts=st.lists(st.binary(min_size=1, max_size=2 * MOST), max_size=5), step=st.integers(1, 300))
 def test_a_body_that_is_handed_on(parts: list[bytes], step: int) -> None:
     """Comes in parts, however long it is and however it is cut; trailers are no headers."""
-    asked: list[tuple[str, str | None]] = []
+    asked: list[tuple[str, str]] = []
 
     def hand_on(target: str, headers: Mapping[str, str]) -> bool:
-        asked.append((target, headers.get("x")))
+        asked.append((target, headers["x"]))
         return target == "/parts"
 
-    reader = RequestReader(MOST, hand_on=hand_on)
+    reader = RequestReader(MOST, marker="x", hand_on=hand_on)
     head = b"POST /parts HTTP/1.1\r\nX: 1\r\nTransfer-Encoding: chunked\r\n\r\n"
     chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts)
     data = head + chunks + b"0\r\nX: 2\r\nY: 3\r\n\r\n" + encode_request("POST", "/whole", {}, b"body")
+    data += encode_request("POST", "/other", {"x": "1"}, b"another")
     taken, found = b"", []
     for begin in range(0, len(data), step):
         reader.feed(data[begin : begin + step])
@@ -269,11 +270,12 @@ def test_a_body_that_is_handed_on(parts: list[bytes], step: int) -> None:
             taken += reader.take()
         while (request := reader.next()) is not None:
             found.append(request)
-    first, second = found
+    first, second, third = found
     assert taken + (first.body or b"") == b"".join(parts)
     assert (first.headers["x"], first.trailers) == ("1", {"x": "2", "y": "3"})
-    assert (second.body, second.trailers, reader.handing_on) == (b"body", None, False)
-    assert asked == [("/parts", "1"), ("/whole", None)]
+    assert (second.body, second.trailers, third.body) == (b"body", None, b"another")
+    assert not reader.handing_on
+    assert asked == [("/parts", "1"), ("/other", "1")]
 
 
 def test_the_head_of_an_answer_in_parts() -> None:
