@@ -45,6 +45,12 @@ def not_found(arn: str) -> ApiError:
     return ApiError(status=404, type="ResourceNotFoundException", message=f"Function not found: {arn}")
 
 
+def no_url() -> ApiError:
+    """The function has no URL (recorded by LocalStack against AWS, 2024-04)."""
+    message = "The resource you requested does not exist."
+    return ApiError(status=404, type="ResourceNotFoundException", message=message)
+
+
 def elsewhere(region: str, ours: str) -> ApiError:
     """An ARN of another region (recorded by LocalStack against AWS, 2025-11)."""
     message = f"Functions from '{region}' are not reachable in this region ('{ours}')"

@@ -18,7 +18,7 @@ from emulator.descriptions import CodeFacts, code_facts
 from emulator.errors import PreflightError, QuotaError, Throttled
 from emulator.http1 import HttpRequest, HttpResponse, MalformedMessage
 from emulator.http_server import Exchange
-from emulator.invoke_routes import AccountSettings, Call, Describe, Invoke, ListFunctions, route
+from emulator.invoke_routes import AccountSettings, Call, Describe, DescribeUrl, Invoke, ListFunctions, route
 from emulator.invoke_stream import EventStreamAnswer
 from emulator.limits import quota
 
@@ -53,7 +53,10 @@ class Catalogue:
 
 
 class InvokeApi:
-    """Answers one request after another, on as many threads as ask; `new_id` makes request ids."""
+    """Answers one request after another, on as many threads as ask; `new_id` makes request ids.
+
+    `addresses` are those of the functions' URLs.
+    """
 
     def __init__(
         self,
@@ -61,10 +64,13 @@ class InvokeApi:
         service: LambdaService,
         queue: EventQueue,
         *,
+        addresses: Mapping[str, str] = MappingProxyType({}),
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
         self._functions = catalogue.functions
         self._refused = catalogue.refused
+        self._urls = catalogue.urls
+        self._addresses = addresses
         self._names = catalogue.names
         self._service = service
         self._queue = queue
@@ -110,6 +116,8 @@ class InvokeApi:
                 if not call.configuration_only:
                     described = descriptions.function(config, described)
                 return _document(described, request_id)
+            case DescribeUrl():
+                return _document(self._url(self._served(call.function.name)), request_id)
             case ListFunctions():
                 return _document(self._page(call), request_id)
             case AccountSettings():
@@ -165,6 +173,12 @@ class InvokeApi:
         if call.first + call.most < len(configs):
             document["NextMarker"] = str(call.first + call.most)
         return document
+
+    def _url(self, config: FunctionConfig) -> dict[str, Any]:
+        if config.name not in self._addresses:
+            raise api_errors.no_url()
+        created = self._code(config.code).modified
+        return descriptions.function_url(config.name, self._urls[config.name], self._addresses[config.name], created)
 
     def _account(self) -> dict[str, Any]:
         folders = [(config.code, *config.layers) for config in self._functions.values()]

@@ -22,7 +22,8 @@ from emulator.invocation import InvocationType
 from emulator.limits import Quota, quota
 
 OFFERED: Final = (
-    "Invoke, InvokeWithResponseStream, GetFunction, GetFunctionConfiguration, ListFunctions and GetAccountSettings"
+    "Invoke, InvokeWithResponseStream, GetFunction, GetFunctionConfiguration, GetFunctionUrlConfig, ListFunctions "
+    "and GetAccountSettings"
 )
 
 _MOST_CONTEXT: Final = 3583
@@ -58,6 +59,13 @@ class Describe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DescribeUrl:
+    """GetFunctionUrlConfig."""
+
+    function: FunctionName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ListFunctions:
     """One page of all functions, from `first` on."""
 
@@ -70,7 +78,7 @@ class AccountSettings:
     """Limits and usage of the account."""
 
 
-Call = Invoke | Describe | ListFunctions | AccountSettings
+Call = Invoke | Describe | DescribeUrl | ListFunctions | AccountSettings
 
 
 def route(request: HttpRequest, known: Mapping[str, str]) -> Call:
@@ -83,12 +91,11 @@ def route(request: HttpRequest, known: Mapping[str, str]) -> Call:
             return _invoke(request, name, parameters.get("Qualifier", ""), known)
         case ("POST", "2021-11-15", "functions", name, "response-streaming-invocations"):
             return _invoke(request, name, parameters.get("Qualifier", ""), known, streamed=True)
-        case ("GET", "2015-03-31", "functions", name):
+        case ("GET", "2015-03-31", "functions", name, *rest) if rest in ([], ["configuration"]):
             function = resolve(name, parameters.get("Qualifier", ""), known)
-            return Describe(function=function, configuration_only=False)
-        case ("GET", "2015-03-31", "functions", name, "configuration"):
-            function = resolve(name, parameters.get("Qualifier", ""), known)
-            return Describe(function=function, configuration_only=True)
+            return Describe(function=function, configuration_only=bool(rest))
+        case ("GET", "2021-10-31", "functions", name, "url"):
+            return DescribeUrl(function=resolve(name, parameters.get("Qualifier", ""), known))
         case ("GET", "2015-03-31", "functions"):
             return _list(parameters)
         case ("GET", "2016-08-19", "account-settings"):

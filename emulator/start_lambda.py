@@ -132,7 +132,8 @@ def serve(found: Catalogue, settings: Settings, open_backend: Callable[[], Backe
             LambdaService(found.functions, open_backend(), on_log=voice.log, concurrency=settings.concurrency)
         )
         queue = EventQueue(found.functions, _invoker(service), deliver, voice.fault, scale=settings.retry_scale)
-        api = InvokeApi(found, service, queue)
+        addresses = {name: f"http://{_shown(settings.host)}:{port}/" for name, port in urls.ports.items()}
+        api = InvokeApi(found, service, queue, addresses=addresses)
 
         def on_fault(error: Exception) -> HttpResponse:
             voice.fault(error)
@@ -144,8 +145,8 @@ def serve(found: Catalogue, settings: Settings, open_backend: Callable[[], Backe
             urls.start(service, voice.fault)
             with suppress(KeyboardInterrupt):  # how a server ends when all is well
                 voice.ready(f"http://{_shown(settings.host)}:{server.port}")
-                for name, port in urls.ports.items():
-                    voice.url(name, f"http://{_shown(settings.host)}:{port}/")
+                for name, address in addresses.items():
+                    voice.url(name, address)
                 _wait_for_a_signal()
         finally:
             queue.stop()

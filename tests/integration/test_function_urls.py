@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from emulator import template
 from emulator.http1 import HttpResponse, ResponseReader, encode_request
 from tests.command import ROOT, TEMPLATE, WAIT_S, preflight
-from tests.serving import CODE, Served, served
+from tests.serving import CODE, Served, refused, served
 
 BACKENDS = [pytest.param("docker", marks=pytest.mark.engine), "process"]
 MIB = 1024 * 1024
@@ -210,6 +210,11 @@ def test_the_invoke_api_beside_them(lab: Served) -> None:
     """Serves the same functions; who listens is told, and what is not checked."""
     client = lab.client()
     assert json.loads(client.invoke(FunctionName="Plain", Payload=b"[1]")["Payload"].read()) == [1]
+    found = client.get_function_url_config(FunctionName="Web")
+    assert (found["FunctionUrl"], found["AuthType"]) == (lab.urls["Web"] + "/", "NONE")
+    assert found["Cors"]["AllowOrigins"] == [PAGE]
+    assert client.get_function_url_config(FunctionName="Streams")["InvokeMode"] == "RESPONSE_STREAM"
+    assert refused(client.get_function_url_config, FunctionName="Plain")[:2] == (404, "ResourceNotFoundException")
     client.close()
     assert set(lab.urls) == {"Web", "Streams", "Raises", "Never"}
     assert "the URL of Streams has AuthType AWS_IAM" in lab.log.read_text()

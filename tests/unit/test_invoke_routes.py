@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from emulator.api_errors import ApiError
 from emulator.function_names import FunctionName
 from emulator.http1 import HttpRequest
-from emulator.invoke_routes import AccountSettings, Call, Describe, Invoke, ListFunctions, route
+from emulator.invoke_routes import AccountSettings, Call, Describe, DescribeUrl, Invoke, ListFunctions, route
 
 KNOWN = {"F": "F"}
 PATH = "/2015-03-31/functions/F/invocations"
@@ -234,6 +234,7 @@ def test_the_forms_of_a_path(target: str) -> None:
             "/2015-03-31/functions/F/configuration?Qualifier=$LATEST",
             Describe(function=FunctionName(name="F", qualifier="$LATEST"), configuration_only=True),
         ),
+        ("/2021-10-31/functions/F/url", DescribeUrl(function=FunctionName(name="F", qualifier=None))),
         ("/2015-03-31/functions", ListFunctions(first=0, most=50)),
         ("/2015-03-31/functions/?MaxItems=7&Marker=14", ListFunctions(first=14, most=7)),
         ("/2015-03-31/functions/?MaxItems=10000", ListFunctions(first=0, most=50)),
