@@ -57,6 +57,10 @@ def response_headers(cors: CorsConfig, request: Mapping[str, str]) -> dict[str, 
 
 
 def merged(own: Mapping[str, str], configured: Mapping[str, str]) -> dict[str, str]:
-    """A response's headers with the configured ones, which win whatever the case of a name."""
+    """A response's headers with the configured ones, which win whatever the case of a name; both say what varies."""
     names = {name.lower() for name in configured}
-    return {**{name: value for name, value in own.items() if name.lower() not in names}, **configured}
+    kept = {name: value for name, value in own.items() if name.lower() not in names}
+    varies = [value for name, value in own.items() if name.lower() == "vary"]
+    if varies and "Vary" in configured:
+        return {**kept, **configured, "Vary": ", ".join((*varies, configured["Vary"]))}
+    return {**kept, **configured}

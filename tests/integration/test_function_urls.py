@@ -169,7 +169,7 @@ def test_a_streamed_response(lab: Served) -> None:
     """The client has head and first part while the function still writes."""
     event = {
         "parts": ["early", "late"],
-        "pause_s": 1.5,
+        "pause_s": 3,
         "content_type": "application/vnd.awslambda.http-integration-response",
         "prelude": {"statusCode": 202, "headers": {"Content-Type": "text/event-stream"}, "cookies": ["a=1"]},
     }

@@ -56,7 +56,7 @@ def end_of(events: list[dict[str, Any]]) -> dict[str, Any]:
 
 def test_parts_come_as_they_are_sent(lab: Served, client: Client) -> None:
     """The client has the first while the function has not sent the last; nothing in the log says so sooner."""
-    event = {"parts": ["early", "late-\u20ac"], "pause_s": 1.5}
+    event = {"parts": ["early", "late-\u20ac"], "pause_s": 3}
     before = lab.log.read_text().count("sending 'late")
     response = client.invoke_with_response_stream(FunctionName="Streams", Payload=json.dumps(event), LogType="Tail")
     stream = iter(response["EventStream"])

@@ -83,4 +83,6 @@ def test_responses() -> None:
     }
     own = {"access-control-allow-origin": "*", "X": "1"}
     assert merged(own, configured) == {"X": "1", **configured}
+    assert merged({"vary": "Accept"}, configured)["Vary"] == "Accept, Origin"
+    assert merged({"vary": "Accept"}, {}) == {"vary": "Accept"}
     assert response_headers(NARROW, {}) == {"Vary": "Origin"}
