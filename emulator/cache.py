@@ -10,29 +10,57 @@ import os
 import sys
 import time
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from emulator import __version__
+from emulator.errors import ConfigurationError
 
 # An answer must not outlive the code that found it, be that another version or one that is being worked on.
 _SOURCES: Final = tuple(str(Path(__file__).parent / folder) for folder in ("", "sandbox", "template"))
+Stamp = list[object] | None
+"""Where a file truly lies, its size and times; None where there is none."""
+
 _FORGOTTEN_AFTER_S: Final = 30 * 24 * 3600
 
 
-def folder() -> Path:
-    """Where it lies: `lambda-preflight` below `$XDG_CACHE_HOME` or `~/.cache`."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification tells readers to ignore a relative path.
-    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "lambda-preflight"
+def home() -> Path | None:
+    """The user's folder; None for a user without one, as a bare number in a container is."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
+
+
+def folder() -> Path | None:
+    """Where it lies: `lambda-preflight` below `$XDG_CACHE_HOME` or `~/.cache`; None where neither is to be had."""
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not base.is_absolute():  # the XDG specification tells readers to ignore a relative path
+        own = home()
+        if own is None:
+            return None
+        base = own / ".cache"
+    return base / "lambda-preflight"
+
+
+def needed_folder() -> Path:
+    """The same for what cannot do without one: ConfigurationError where there is none."""
+    found = folder()
+    if found is None:
+        message = "this user has no home directory to keep things in"
+        raise ConfigurationError(message, hint="Set XDG_CACHE_HOME to a folder that you may write.")
+    return found
 
 
 def recall(question: str) -> str | None:
     """The answer that was remembered, if every file it depends on is still as it was then."""
+    place = _place(question)
+    if place is None:
+        return None
     try:
-        kept = json.loads(_place(question).read_text(encoding="utf-8"))
+        kept = json.loads(place.read_text(encoding="utf-8"))
         same = kept["question"] == question and kept["who"] == _who()
         if same and all(_stamp(path) == stamp for path, stamp in kept["stamps"].items()):
             return str(kept["answer"])
@@ -41,25 +69,34 @@ def recall(question: str) -> str | None:
     return None
 
 
-def remember(question: str, answer: str, files: Iterable[Path]) -> None:
-    """Keep an answer that depends on these files and folders, there or not; a cache that cannot be written is none.
+def stamps(files: Iterable[Path]) -> dict[str, Stamp]:
+    """How these files and folders, there or not, are now: to be taken before they are read."""
+    return {str(path): _stamp(str(path)) for path in files}
+
+
+def remember(question: str, answer: str, depends_on: Mapping[str, Stamp]) -> None:
+    """Keep an answer for as long as these stamps are right; a cache that cannot be written is none.
 
     Only this user can read it.
     """
-    stamps = {str(path): _stamp(str(path)) for path in files}
-    text = json.dumps({"question": question, "who": _who(), "stamps": stamps, "answer": answer})
     place = _place(question)
+    if place is None:
+        return
+    text = json.dumps({"question": question, "who": _who(), "stamps": dict(depends_on), "answer": answer})
     with suppress(OSError):
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _forget_old(place.parent)
-        new = place.with_name(f"{place.name}.{os.getpid()}")
+        new = place.with_name(f"{place.name}.{os.urandom(6).hex()}")
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
             file.write(text)
         new.replace(place)
 
 
-def _place(question: str) -> Path:
-    return folder() / "answers" / f"{zlib.crc32(question.encode('utf-8', 'surrogateescape')):08x}.json"
+def _place(question: str) -> Path | None:
+    where = folder()
+    if where is None:
+        return None
+    return where / "answers" / f"{zlib.crc32(question.encode('utf-8', 'surrogateescape')):08x}.json"
 
 
 def _forget_old(answers: Path) -> None:
@@ -78,7 +115,7 @@ def _who() -> list[object]:
     return [__version__, newest, sys.executable, sys.version]
 
 
-def _stamp(path: str) -> list[object] | None:
+def _stamp(path: str) -> Stamp:
     try:
         seen = os.stat(path)  # noqa: PTH116 - a dozen of these stand between the user and a start
     except OSError:

@@ -48,8 +48,9 @@ def main() -> NoReturn:
             signal.signal(number, _stop)
     status = _run()
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None:  # closed by whoever started us
-            stream.flush()
+        with suppress(OSError):  # it is full; what was worth a failure has been told
+            if stream is not None:  # closed by whoever started us
+                stream.flush()
     # Everything is closed by now; what the interpreter would still tidy takes as long as a warm invocation many times.
     os._exit(status)
 
@@ -62,7 +63,7 @@ def _run() -> int:
         error.show()
         status = ConfigurationError.exit_code
     except (KeyboardInterrupt, click.Abort):
-        status = _tell(Interrupted("stopped"))
+        status = _tell(Interrupted("stopped", hint="Everything that was started has been taken away again."))
     except PreflightError as error:
         status = _tell(error)
     except _OutputClosedError:
@@ -84,9 +85,9 @@ def _unforeseen(error: Exception) -> int:
 
 
 def _tell(error: PreflightError) -> int:
-    click.echo(f"error: {error.message}", err=True)
+    _print_log(f"error: {error.message}\n")
     if error.hint:
-        click.echo(f"\nhint: {error.hint}", err=True)
+        _print_log(f"\nhint: {error.hint}\n")
     return error.exit_code
 
 
@@ -171,9 +172,9 @@ def invoke(**options: Unpack[InvokeOptions]) -> int:
         service.prepare(config.name, min(_COLD_BATCH, repeat) if cold else 1)
         progress.done()
         if not as_json:
-            click.echo(console.capability_line(service.backend), err=True)
+            _print_log(console.capability_line(service.backend) + "\n")
             for note in console.notes(config, service.backend):
-                click.echo(f"note: {note}", err=True)
+                _note(note)
         failed = False
         for number in range(repeat):
             if cold and number and number % _COLD_BATCH == 0:

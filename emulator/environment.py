@@ -10,6 +10,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -80,7 +81,8 @@ class Environment:
         try:
             self._begin_life()
         except BaseException:  # it may still be starting, and fail, or be interrupted
-            self._sandbox.close()
+            with suppress(BackendError):  # what went wrong first is what is told
+                self._sandbox.close()
             raise
 
     @property

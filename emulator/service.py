@@ -8,6 +8,7 @@ import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
@@ -63,7 +64,8 @@ class LambdaService:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        with suppress(*((BackendError,) if error is not None else ())):  # what went wrong first is what is told
+            self.close()
 
     @property
     def backend(self) -> Backend:
@@ -114,7 +116,8 @@ class LambdaService:
             try:
                 result = environment.invoke(order)
             except BaseException:  # a lost sandbox or a Ctrl-C: this environment can serve nobody again
-                self._discard(environment)
+                with suppress(BackendError):  # what went wrong first is what is told
+                    self._discard(environment)
                 raise
             self._give_back(name, environment)
         finally:

@@ -45,11 +45,13 @@ def function(path: Path, name: str, *, parameters: Mapping[str, str], variables:
             return config
     from emulator import template  # noqa: PLC0415 - this is what is saved
 
+    stamps = cache.stamps([path])
+
     loaded = template.load(path, parameters=parameters)
     environment = template.load_environment_file(variables, loaded.aliases, name) if variables else {}
     config = loaded.find(name, environment=environment)
     if plain:
-        cache.remember(question, _to_text(config), [path])
+        cache.remember(question, _to_text(config), stamps)
     return config
 
 

@@ -10,7 +10,7 @@ import json
 import os
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -86,7 +86,8 @@ class DockerBackend:
         try:
             sandbox.make_ready()
         except BaseException:  # a Ctrl-C in the middle must not leave a container either
-            sandbox.close()
+            with suppress(BackendError):  # what went wrong first is what is told
+                sandbox.close()
             raise
         return sandbox
 

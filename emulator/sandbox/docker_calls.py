@@ -12,6 +12,7 @@ import select
 import socket
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import quote, urlencode
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import docker
 
 TIMEOUT_S: Final = 60
+_PING_TIMEOUT_S: Final = 10  # a busy engine answers a ping; one that does not is none, and others are tried
 _CHUNK: Final = 1 << 16
 _MOST: Final = 64 * 1024 * 1024
 _REFUSED: Final = 400
@@ -70,7 +72,7 @@ class SocketCalls:
 
     def negotiate(self) -> str:
         """Ask for the engine's API version and keep to it; OSError where nobody answers."""
-        headers = self.begin("GET", "/_ping").response().headers
+        headers = self.begin("GET", "/_ping").response(timeout_s=_PING_TIMEOUT_S).headers
         version = headers.get("api-version", "")
         if not version:
             raise OSError("it does not say its API version")
@@ -136,14 +138,14 @@ class _OnSocket:
             raise EngineRefused(response.status, str(words or response.body.decode("utf-8", "replace")))
         return told
 
-    def response(self) -> HttpResponse:
-        """The whole answer."""
+    def response(self, timeout_s: float = TIMEOUT_S) -> HttpResponse:
+        """The whole answer; OSError where it takes longer."""
         connection, self._connection = self._connection, None
         if connection is None:
             raise RuntimeError("one answer for one call")
         kept = False
         try:
-            response = connection.receive()
+            response = connection.receive(timeout_s)
             kept = response.keep_alive
         finally:
             if not kept:
@@ -160,7 +162,7 @@ class _OnSocket:
 
 
 class PackageCalls:
-    """Through the docker package, which knows TCP, TLS and SSH."""
+    """Through the docker package, for engines that are not a socket of this machine."""
 
     def __init__(self, client: docker.DockerClient) -> None:
         self._api = client.api
@@ -178,25 +180,31 @@ class PackageCalls:
         return told
 
     def begin(self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: object = None) -> Pending:
-        """As the protocol says, but the wait is here: the package knows no other way."""
-        return _Answered(self.call(method, path, query=query, body=body))
+        """As the protocol says, but that it is made when its answer is asked for: the package knows no other way."""
+        return _Deferred(lambda: self.call(method, path, query=query, body=body))
 
     def close(self) -> None:
         """The client is closed by its owner."""
 
 
-class _Answered:
-    """A call that was answered before anybody asked."""
+class _Deferred:
+    """A call that is made when its answer is asked for, or when it is certain that nobody will."""
 
-    def __init__(self, answer: object) -> None:
-        self._answer = answer
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self._call: Callable[[], Any] | None = call
 
     def result(self) -> Any:  # noqa: ANN401 - see Calls
-        """The answer."""
-        return self._answer
+        """Make it; once."""
+        call, self._call = self._call, None
+        if call is None:
+            raise RuntimeError("one answer for one call")
+        return call()
 
     def close(self) -> None:
-        """Nothing to do."""
+        """Make it all the same; what comes of it is nobody's business any more."""
+        if self._call is not None:
+            with suppress(EngineRefused, OSError):
+                self.result()
 
 
 class _Connection:
@@ -224,7 +232,8 @@ class _Connection:
             sent = json.dumps(body).encode()
         self._socket.sendall(encode_request(method, target, headers, sent))
 
-    def receive(self) -> HttpResponse:
+    def receive(self, timeout_s: float) -> HttpResponse:
+        self._socket.settimeout(timeout_s)
         while (response := self._reader.next()) is None:
             data = self._socket.recv(_CHUNK)
             if not data:

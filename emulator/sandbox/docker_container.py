@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
@@ -116,6 +117,15 @@ def check_readable(spec: SandboxSpec) -> None:
             raise ConfigurationError(message, hint=f"chmod -R a+rX {folder}")
 
 
+def first_process(state: Mapping[str, Any]) -> int:
+    """Its id, by what `inspect` told; BackendError where the container has ended already."""
+    told = state["State"]
+    if not told["Pid"]:
+        why = told.get("Error") or f"status {told.get('ExitCode')}"
+        raise BackendError(f"the container ended as soon as it had started: {why}", hint="Run `preflight doctor`.")
+    return int(told["Pid"])
+
+
 def check_visible(pid: int, container: str) -> None:
     """BackendError where the engine's process ids are not ours: a virtual machine behind a local socket."""
     try:
@@ -175,11 +185,15 @@ def sweep(calls: Calls) -> None:
     labelled = json.dumps({"label": [LABEL]})
     with suppress(EngineRefused, OSError):
         for found in calls.call("GET", "/containers/json", query={"all": "1", "filters": labelled}):
-            if orphaned(found["Labels"].get(OWNER_LABEL, "")):
+            if _orphaned(found):
                 remove(calls, found["Id"])
         for found in calls.call("GET", "/networks", query={"filters": labelled}):
-            if orphaned((found.get("Labels") or {}).get(OWNER_LABEL, "")):
+            if _orphaned(found):
                 calls.call("DELETE", f"/networks/{found['Id']}")
+        # They go with their containers, unless the engine was killed in between.
+        for found in calls.call("GET", "/volumes", query={"filters": labelled}).get("Volumes") or ():
+            if _orphaned(found):
+                calls.call("DELETE", f"/volumes/{found['Name']}")
     import shutil  # noqa: PLC0415 - see docker_stdio.new_folder
     import tempfile  # noqa: PLC0415 - see docker_stdio.new_folder
 
@@ -187,6 +201,10 @@ def sweep(calls: Calls) -> None:
         for folder in Path(tempfile.gettempdir()).glob("lambda-preflight-docker-*"):
             if abandoned(folder.name):
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _orphaned(found: Mapping[str, Any]) -> bool:
+    return orphaned((found.get("Labels") or {}).get(OWNER_LABEL, ""))
 
 
 def folder_prefix() -> str:
@@ -215,10 +233,12 @@ def _bind(target: str, source: str) -> dict[str, Any]:
 def _volume(target: str, options: Mapping[str, str]) -> dict[str, Any]:
     """A file system that the kernel mounts, without a copy of what the image has there."""
     driver = {"Name": "local", "Options": dict(options)}
-    return {"Type": "volume", "Target": target, "VolumeOptions": {"NoCopy": True, "DriverConfig": driver}}
+    labels = {LABEL: "volume", OWNER_LABEL: owner()}
+    settings = {"NoCopy": True, "DriverConfig": driver, "Labels": labels}
+    return {"Type": "volume", "Target": target, "VolumeOptions": settings}
 
 
 def _merged(layers: tuple[Path, ...]) -> dict[str, str]:
     """The layers as one read-only overlay: nothing is copied, and a later layer hides an earlier one's files."""
-    lower = ":".join(str(layer.resolve()).replace("\\", "\\\\").replace(":", "\\:") for layer in reversed(layers))
+    lower = ":".join(re.sub(r"([\\:,])", r"\\\1", str(layer.resolve())) for layer in reversed(layers))
     return {"type": "overlay", "device": "overlay", "o": f"ro,lowerdir={lower}"}

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from emulator import cache
 from emulator.errors import BackendError
 from emulator.sandbox.docker_calls import TIMEOUT_S, Calls, EngineRefused, PackageCalls, SocketCalls
 
@@ -74,7 +75,8 @@ def candidates(environ: Mapping[str, str]) -> tuple[str, ...]:
     if environ.get("DOCKER_HOST"):
         return (environ["DOCKER_HOST"],)
     found = [f"unix://{_DEFAULT_SOCKET}"] if _DEFAULT_SOCKET.exists() else []
-    host = _context_host() if os.access(Path.home() / ".docker" / "config.json", os.R_OK) else None
+    home = cache.home()
+    host = _context_host() if home and os.access(home / ".docker" / "config.json", os.R_OK) else None
     if host and host not in (f"unix://{_DEFAULT_SOCKET}", *found):
         found.insert(0, host)
     if PRIVATE_SOCKET.exists():
@@ -120,9 +122,17 @@ def _open(address: str) -> Engine:
 
 
 def _client(address: str, version: str) -> docker.DockerClient:
-    import docker  # noqa: PLC0415 - see docker_calls
+    from importlib.util import find_spec  # noqa: PLC0415 - see docker_calls
 
-    return docker.DockerClient(base_url=address, version=version, timeout=TIMEOUT_S)
+    import docker  # noqa: PLC0415 - see docker_calls
+    from docker.utils import kwargs_from_env  # noqa: PLC0415 - see docker_calls
+
+    if "://" not in address:
+        raise BackendError("not an address like unix:///var/run/docker.sock", hint="See DOCKER_HOST.")
+    if address.startswith("ssh://") and find_spec("paramiko") is None:
+        raise BackendError("the docker package needs paramiko for ssh://", hint="pip install 'docker[ssh]'")
+    tls = kwargs_from_env().get("tls") if address.startswith(("tcp://", "https://")) else None
+    return docker.DockerClient(base_url=address, version=version, timeout=TIMEOUT_S, tls=tls or False)
 
 
 def _version(address: str) -> str:

@@ -55,7 +55,7 @@ class Bridge:
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
             listener.bind((self.gateway, 0))
-            listener.listen(16)
+            listener.listen(1024)  # as many connections as a function may open
         except OSError as error:
             listener.close()
             if error.errno != errno.EADDRNOTAVAIL:

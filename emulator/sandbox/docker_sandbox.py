@@ -136,7 +136,7 @@ class DockerSandbox:
         with docker_engine.engine_errors("the container could not be started"):
             starting.result()
             state = docker_container.inspect(self._calls, self._container)
-        pid = int(state["State"]["Pid"])
+        pid = docker_container.first_process(state)
         if backend.transport == "bridge":
             self._peer = docker_container.address_on(state, backend.bridge().name)
         if backend.engine.local:

@@ -10,7 +10,7 @@ from typing import Final
 from emulator.errors import BackendError
 from emulator.limits import MIB
 
-_BLOCK: Final = 4096
+BLOCK: Final = 4096
 _SLACK_BLOCKS: Final = 8  # the extent tree of one file that fills the disk
 _ROUNDS: Final = 8
 _SUPERBLOCK_OFFSET: Final = 1024
@@ -33,7 +33,7 @@ def tool(name: str) -> str | None:
 
 def make_file_system(image: Path, size_mb: int) -> None:
     """Write a sparse ext4 file whose free space is `size_mb` MB and whose root is `drwxrwxrwt root root`."""
-    wanted = size_mb * MIB // _BLOCK + _SLACK_BLOCKS
+    wanted = size_mb * MIB // BLOCK + _SLACK_BLOCKS
     blocks = _first_guess(wanted)
     for _ in range(_ROUNDS):
         _format(image, blocks)
@@ -70,9 +70,9 @@ def free_blocks(image: Path) -> int:
 def _format(image: Path, blocks: int) -> None:
     image.unlink(missing_ok=True)
     with image.open("wb") as file:
-        file.truncate(blocks * _BLOCK)
+        file.truncate(blocks * BLOCK)
     features = "^has_journal,^resize_inode,64bit"
-    _run("mkfs.ext4", "-q", "-F", "-m", "0", "-b", str(_BLOCK), "-O", features, "-E", "root_owner=0:0", str(image))
+    _run("mkfs.ext4", "-q", "-F", "-m", "0", "-b", str(BLOCK), "-O", features, "-E", "root_owner=0:0", str(image))
 
 
 def _run(name: str, *arguments: str, script: str = "") -> None:

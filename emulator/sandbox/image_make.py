@@ -52,6 +52,8 @@ _GONE_OR_IN_USE = {404, 409}  # another process was first; a container still nee
 def find_or_make(engine: Engine, runtime: str, on_progress: Progress) -> tuple[str, Mapping[str, Any]]:
     """The key of the content that this machine gives now, and the image that has it."""
     interpreter = interpreters.find(runtime)
+    folders = [Path(entry) for entry in sys.path if entry]  # where the versions of what is added are found
+    stamps = cache.stamps([*rootfs.watched(interpreter), rootfs.LD_CACHE, *folders])
     key = rootfs.key(interpreter)
     reference = reference_of(interpreter.python, key)
     seen = _ours(engine, reference, key)
@@ -59,8 +61,7 @@ def find_or_make(engine: Engine, runtime: str, on_progress: Progress) -> tuple[s
         with _one_at_a_time():
             seen = _ours(engine, reference, key) or _make(engine, interpreter, key, reference, on_progress)
     if interpreters.is_own(interpreter):  # another one may stop being the first that is found
-        folders = [Path(entry) for entry in sys.path if entry]  # where the versions of what is added are found
-        cache.remember(f"image-{runtime}", key, [*rootfs.watched(interpreter), rootfs.LD_CACHE, *folders])
+        cache.remember(f"image-{runtime}", key, stamps)
     return key, seen
 
 
@@ -71,7 +72,7 @@ def _ours(engine: Engine, reference: str, key: str) -> Mapping[str, Any] | None:
 @contextmanager
 def _one_at_a_time() -> Iterator[None]:
     """Processes of this user make images one after another, so that the second finds what the first has made."""
-    folder = cache.folder()
+    folder = cache.needed_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / "image.lock").open("w")

@@ -102,7 +102,7 @@ def runtime_client(interpreter: Interpreter) -> Path:
     """
     versions = client_versions()
     _refuse_unsupported(interpreter, versions["awslambdaric"])
-    folder = cache.folder() / "runtime-client" / _client_key(interpreter, versions)
+    folder = cache.needed_folder() / "runtime-client" / _client_key(interpreter, versions)
     if (folder / "awslambdaric" / "__main__.py").is_file():
         return folder
     try:
@@ -199,7 +199,9 @@ def _folders(root: Path = Path("/")) -> Iterator[Path]:
             yield from _found(entry.parent, "versions/*/bin")
         else:
             yield entry
-    for base, patterns in ((Path.home(), _HOME_FOLDERS), (root, _FIXED_FOLDERS)):
+    home = cache.home()
+    places = ((root, _FIXED_FOLDERS),) if home is None else ((home, _HOME_FOLDERS), (root, _FIXED_FOLDERS))
+    for base, patterns in places:
         for pattern in patterns:
             yield from _found(base, pattern)
 

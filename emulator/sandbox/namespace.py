@@ -10,7 +10,7 @@ import threading
 _CLONE_NEWNET = 0x40000000
 
 
-def listen_inside(pid: int, host: str, port: int, *, backlog: int = 16) -> socket.socket:
+def listen_inside(pid: int, host: str, port: int, *, backlog: int = 1024) -> socket.socket:
     """A TCP socket that listens on `host:port` as process `pid` sees them; OSError where that cannot be had.
 
     A namespace belongs to a thread, so a thread of its own goes in, makes the socket and ends.

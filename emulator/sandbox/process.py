@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from emulator.errors import BackendError
+from emulator.errors import BackendError, ConfigurationError
 from emulator.limits import MIB
 from emulator.sandbox import cgroup_make, interpreters
 from emulator.sandbox.base import Capabilities, Exit, Figures, SandboxSpec
@@ -73,6 +73,10 @@ class ProcessBackend:
         if spec.image is not None:
             message = f"{spec.function_name} is PackageType: Image, which a process cannot run"
             raise BackendError(message, hint="use --backend docker")
+        for named in (spec.code, *spec.layers):
+            if os.pathsep in str(named):
+                message = f"{named} has a {os.pathsep!r} in its path, which search paths like PYTHONPATH cannot hold"
+                raise ConfigurationError(message, hint="Rename the folder, or use --backend docker.")
         folder = Path(tempfile.mkdtemp(prefix=self._prefix))
         try:
             sandbox = ProcessSandbox(self, spec, folder, self._launch(spec, folder))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,8 +19,9 @@ from emulator import cache
 from emulator.errors import BackendError
 from emulator.sandbox import ext4, loop_device
 
-_RECIPE: Final = 1  # part of a kept file system's name: raise it when the same size should give another one
-_MAGIC: Final = (0x438, b"\x53\xef")  # of ext4's superblock (fs/ext4/ext4.h)
+_RECIPE: Final = 2  # part of a kept file system's name: raise it when the same size should give another one
+_SUPERBLOCK: Final = (1024, struct.Struct("<4xI48xH"))  # where it lies; blocks in all, magic number (fs/ext4/ext4.h)
+_MAGIC: Final = 0xEF53
 _CHUNK: Final = 1 << 20
 
 
@@ -74,15 +76,17 @@ def new_image(size_mb: int, folder: Path) -> Iterator[Path]:
 
 def _fill(image: Path, size_mb: int) -> None:
     """An empty file system is made once for each size and copied from then on: some hundred KB, without a program."""
-    kept = cache.folder() / "disks" / f"ext4-{_RECIPE}-{size_mb}"
-    if not _copy(kept, image):
+    place = cache.folder()
+    kept = None if place is None else place / "disks" / f"ext4-{_RECIPE}-{size_mb}"
+    if kept is None or not _copy(kept, image):
         ext4.make_file_system(image, size_mb)
-        _keep(image, kept)
+        if kept is not None:
+            _keep(image, kept)
 
 
 def _keep(image: Path, kept: Path) -> None:
     """A cache that cannot be written is no cache: the next one is made anew."""
-    new = kept.with_name(f"{kept.name}.{os.getpid()}")
+    new = kept.with_name(f"{kept.name}.{os.urandom(6).hex()}")  # threads and processes make the same size at once
     with suppress(OSError):
         kept.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -93,15 +97,15 @@ def _keep(image: Path, kept: Path) -> None:
 
 
 def _copy(source: Path, target: Path) -> bool:
-    """Copy a sparse file's data and leave its holes; False where the source is no file system."""
+    """Copy a sparse file's data and leave its holes; False where the source is no whole file system."""
     try:
         reading = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False
     try:
-        if os.pread(reading, len(_MAGIC[1]), _MAGIC[0]) != _MAGIC[1]:
-            return False
         size = os.fstat(reading).st_size
+        if not _is_whole(reading, size):
+            return False
         writing = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             os.truncate(writing, size)
@@ -113,6 +117,15 @@ def _copy(source: Path, target: Path) -> bool:
     finally:
         os.close(reading)
     return True
+
+
+def _is_whole(descriptor: int, size: int) -> bool:
+    place, fields = _SUPERBLOCK
+    try:
+        blocks, magic = fields.unpack(os.pread(descriptor, fields.size, place))
+    except (OSError, struct.error):  # a folder, or a file that ends before
+        return False
+    return bool(magic == _MAGIC and blocks * ext4.BLOCK == size)
 
 
 def _extents(descriptor: int, size: int) -> Iterator[tuple[int, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -253,7 +254,7 @@ def _folder(value: Value, base: Path) -> Path:
     if _URL.match(text):
         raise value.place.error(f"{text} is not a local folder", hint="Name a local folder.")
     try:
-        found = (base / text).resolve(strict=True)
+        found = _as_written(base, text, (base / text).resolve(strict=True))
         is_folder = found.is_dir()
     except FileNotFoundError as error:
         hint = f"Paths are relative to the template's folder, {base}."
@@ -263,6 +264,12 @@ def _folder(value: Value, base: Path) -> Path:
     if not is_folder:
         raise value.place.error(f"{text} is a file, not a folder", hint="Unpack it into a folder and name that.")
     return found
+
+
+def _as_written(base: Path, text: str, resolved: Path) -> Path:
+    """The folder by its own name, a link that points elsewhere tomorrow perhaps; resolved where `..` leaves a link."""
+    written = Path(os.path.normpath(base.resolve() / text))
+    return written if written.exists() and written.samefile(resolved) else resolved
 
 
 def _architecture(value: Value | None, scope: Scope) -> Architecture:

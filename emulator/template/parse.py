@@ -48,7 +48,7 @@ def _read_text(path: Path) -> str:
         raise ConfigurationError(f"{path}: no such file", hint="Check the path.") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = getattr(error, "strerror", None) or str(error)
-        raise ConfigurationError(f"{path}: cannot be read: {reason}") from error
+        raise ConfigurationError(f"{path}: cannot be read: {reason}", hint="Is it the right file?") from error
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -91,7 +91,7 @@ def test_handler_path_that_does_not_exist(folder: Path) -> None:
     [
         (b"{'a': 1}", ("not JSON", "line 1, column 2")),
         (b'{"a": 1,\n "b": }', ("not JSON", "line 2, column 7")),
-        (b"", ("not JSON", "line 1, column 1")),
+        (b"", ("is empty",)),
         (b'{"a": NaN}', ("not JSON",)),
         (b'"caf\xe9"', ("not UTF-8", "byte 4")),
         (b"[" * 100_000, ("not JSON",)),

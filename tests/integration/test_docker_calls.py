@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import platform
 import socket
+import sys
 import threading
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PATIENCE_S = 60
+ARCHITECTURE = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
 
 
 class Engine:
@@ -162,9 +165,10 @@ def test_an_engine_that_is_none(tmp_path: Path, answer: bytes) -> None:
 
     class Cut(Engine):
         def _serve(self, connection: socket.socket) -> None:
-            connection.recv(65536)
-            connection.sendall(answer)
-            connection.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):
+                connection.recv(65536)
+                connection.sendall(answer)
+                connection.shutdown(socket.SHUT_RDWR)
 
     with (
         closing(Cut(tmp_path / "cut.sock", lambda _: answer)) as engine,
@@ -237,15 +241,29 @@ def test_the_package_says_the_same() -> None:
             assert calls.call("GET", "/containers/json", query=query) == []
             assert calls.begin("GET", "/version").result()["ApiVersion"]
             with pytest.raises(EngineRefused) as caught:
-                calls.call("GET", "/containers/no-such-container/json")
+                calls.begin("GET", "/containers/no-such-container/json").result()
             assert caught.value.status == 404
+            calls.begin("DELETE", "/containers/no-such-container").close()
             assert "no-such-container" in caught.value.explanation
+
+
+@pytest.mark.engine
+def test_an_image_through_the_package() -> None:
+    """As for an engine elsewhere: images that it does not have are asked for first."""
+    from dataclasses import replace
+
+    from emulator.sandbox import docker_engine, image
+
+    with closing(docker_engine.connect()) as engine:
+        elsewhere = replace(engine, calls=PackageCalls(engine.client))
+        elsewhere.__dict__["client"] = engine.client
+        runtime = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        assert image.ensure(elsewhere, runtime, ARCHITECTURE) == image.ensure(engine, runtime, ARCHITECTURE)
 
 
 def test_the_package_is_not_imported() -> None:
     """Importing it would cost what this saves."""
     import subprocess
-    import sys
 
     script = f"import sys, {docker_calls.__name__}, emulator.sandbox.docker; sys.exit('docker' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -185,8 +185,8 @@ def test_the_shell_outlives_the_runtime(piped: Callable[[list[str]], Piped]) -> 
     assert script.status() == 3
     with pytest.raises(subprocess.TimeoutExpired):
         script.process.wait(0.3)
-    script.go()
-    assert script.process.wait(PATIENCE_S) == 0
+    script.die()
+    script.process.wait(PATIENCE_S)
 
 
 def test_environment(piped: Callable[[list[str]], Piped]) -> None:

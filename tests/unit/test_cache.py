@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from emulator import cache
+from emulator.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +31,7 @@ def test_nothing_is_known_at_first() -> None:
 def test_an_answer_is_kept(tmp_path: Path) -> None:
     """For the question that was asked, and the last one counts."""
     for answer in ("a", "b"):
-        cache.remember("q", answer, [tmp_path])
+        cache.remember("q", answer, cache.stamps([tmp_path]))
     assert (cache.recall("q"), cache.recall("r")) == ("b", None)
 
 
@@ -64,7 +65,7 @@ def test_a_change_makes_it_forgotten(tmp_path: Path, change: Callable[[Path], No
     """Size, time, place, or that it is there at all."""
     file = tmp_path / "file"
     file.write_text("short")
-    cache.remember("q", "a", [tmp_path / "other", file])
+    cache.remember("q", "a", cache.stamps([tmp_path / "other", file]))
     assert cache.recall("q") == "a"
     change(file)
     assert cache.recall("q") is None
@@ -72,7 +73,7 @@ def test_a_change_makes_it_forgotten(tmp_path: Path, change: Callable[[Path], No
 
 def test_what_appears_is_a_change(tmp_path: Path) -> None:
     """That it was not there was part of the answer."""
-    cache.remember("q", "a", [tmp_path / "file"])
+    cache.remember("q", "a", cache.stamps([tmp_path / "file"]))
     assert cache.recall("q") == "a"
     (tmp_path / "file").touch()
     assert cache.recall("q") is None
@@ -80,7 +81,7 @@ def test_what_appears_is_a_change(tmp_path: Path) -> None:
 
 def test_another_python_asks_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer depends on who asked."""
-    cache.remember("q", "a", [])
+    cache.remember("q", "a", cache.stamps([]))
     monkeypatch.setattr(sys, "executable", "/another/python")
     assert cache.recall("q") is None
 
@@ -88,7 +89,7 @@ def test_another_python_asks_for_itself(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"who": []}', '{"who": 1, "stamps": [], "answer": 1}'])
 def test_what_cannot_be_read_is_no_answer(home: Path, text: str) -> None:
     """Whoever wrote it."""
-    cache.remember("q", "a", [])
+    cache.remember("q", "a", cache.stamps([]))
     (file,) = (home / "answers").iterdir()
     file.write_text(text)
     assert cache.recall("q") is None
@@ -97,7 +98,7 @@ def test_what_cannot_be_read_is_no_answer(home: Path, text: str) -> None:
 def test_a_cache_that_cannot_be_written_is_none(home: Path) -> None:
     """Nothing is remembered, and nothing is wrong."""
     home.parent.write_text("a file where the cache should be")
-    cache.remember("q", "a", [])
+    cache.remember("q", "a", cache.stamps([]))
     assert cache.recall("q") is None
 
 
@@ -109,3 +110,18 @@ def test_cache_folder_follows_the_xdg_specification(
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", value)
     assert cache.folder() == tmp_path / base / "lambda-preflight"
+
+
+def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is kept and nothing is wrong, but for what cannot do without a folder."""
+
+    def nowhere() -> None:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", nowhere)
+    cache.remember("q", "a", {})
+    assert (cache.recall("q"), cache.folder()) == (None, None)
+    with pytest.raises(ConfigurationError) as caught:
+        cache.needed_folder()
+    assert "XDG_CACHE_HOME" in (caught.value.hint or "")

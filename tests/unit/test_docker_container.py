@@ -62,10 +62,12 @@ class Client(FakeCalls):
         self.removed: list[str] = []
         self.there: list[dict[str, Any]] = []
         self.networks_there: list[dict[str, Any]] = []
+        self.volumes_there: list[dict[str, Any]] | None = None
         self.route("POST /containers/create", lambda *_: {"Id": "c0ffee"})
         self.route("GET /containers/json", lambda *_: self.there)
         self.route("GET /networks", lambda *_: self.networks_there)
-        self.route("DELETE /(?:containers|networks)/(.*)", lambda match, _: self.removed.append(match[1]))
+        self.route("GET /volumes", lambda *_: {"Volumes": self.volumes_there})
+        self.route("DELETE /(?:containers|networks|volumes)/(.*)", lambda match, _: self.removed.append(match[1]))
         self.route("POST /containers/(.*)/kill", lambda match, _: self.removed.append(match[1]))
 
     @property
@@ -275,10 +277,10 @@ def test_the_last_layer_wins(client: Client, tmp_path: Path) -> None:
 
 
 def test_a_layer_with_a_colon_in_its_name(client: Client, tmp_path: Path) -> None:
-    """It is one folder to the kernel, and so is one with a backslash."""
-    mount = mounted(created(client, spec(tmp_path, "a:b", "c\\d")))["/opt"]
+    """It is one folder to the kernel, and so is one with a backslash or a comma."""
+    mount = mounted(created(client, spec(tmp_path, "a:b", "c\\d", "e,f")))["/opt"]
     options = mount["VolumeOptions"]["DriverConfig"]["Options"]
-    assert options["o"] == f"ro,lowerdir={tmp_path}/c\\\\d:{tmp_path}/a\\:b"
+    assert options["o"] == f"ro,lowerdir={tmp_path}/e\\,f:{tmp_path}/c\\\\d:{tmp_path}/a\\:b"
 
 
 @pytest.fixture
@@ -304,8 +306,12 @@ def test_sweeping(client: Client) -> None:
         {"Id": "our-net", "Labels": {OWNER_LABEL: labels["ours"]}},
         {"Id": "bare-net", "Labels": None},
     ]
+    client.volumes_there = [
+        {"Name": "dead-disk", "Labels": {OWNER_LABEL: labels["dead"]}},
+        {"Name": "our-disk", "Labels": {OWNER_LABEL: labels["ours"]}},
+    ]
     docker_container.sweep(client)
-    assert client.removed == ["dead", "dead-net"]
+    assert client.removed == ["dead", "dead-net", "dead-disk"]
 
 
 @pytest.mark.parametrize("trouble", [None, ConnectionError("gone"), EngineRefused(500, "no")])

@@ -297,7 +297,7 @@ def test_client_is_made_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     first = interpreters.runtime_client(interpreters.find(OWN))
     run_as(monkeypatch, no_subprocess)
     assert interpreters.runtime_client(interpreters.find(OWN)) == first
-    assert first.parent == cache.folder() / "runtime-client"
+    assert first.parent == cache.needed_folder() / "runtime-client"
     assert [path.name for path in first.parent.iterdir()] == [first.name]
 
 
@@ -376,7 +376,7 @@ def test_second_process_takes_what_the_first_has_made(home: Path, monkeypatch: p
 
 def test_cache_that_cannot_be_written_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full or read-only disk is a failure of the backend with the variable that moves the cache."""
-    (cache.folder().parent).write_text("a file where the cache should be")
+    (cache.needed_folder().parent).write_text("a file where the cache should be")
     with pytest.raises(BackendError, match="could not be put into") as caught:
         interpreters.runtime_client(interpreters.find(OWN))
     assert "XDG_CACHE_HOME" in (caught.value.hint or "")

@@ -91,6 +91,17 @@ def test_what_came_from_elsewhere_is_not_kept(path: Path, tmp_path: Path, reads:
     assert kept[0].stat().st_mode & 0o077 == 0
 
 
+def test_a_link_that_points_elsewhere(path: Path, tmp_path: Path) -> None:
+    """The code is where the link leads when the function runs, not where it led."""
+    (tmp_path / "code").rename(tmp_path / "v1")
+    (tmp_path / "code").symlink_to("v1")
+    assert find(path).code.resolve() == tmp_path / "v1"
+    (tmp_path / "v2").mkdir()
+    (tmp_path / "code").unlink()
+    (tmp_path / "code").symlink_to("v2")
+    assert find(path).code.resolve() == tmp_path / "v2"
+
+
 def test_a_folder_that_has_gone(path: Path, tmp_path: Path) -> None:
     """Told as at first, with the line in the template."""
     find(path)

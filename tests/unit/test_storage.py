@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-SUPERBLOCK = b"\0" * 0x438 + b"\x53\xef" + b"\0" * 1000
+def superblock(blocks: int) -> bytes:
+    """Give the beginning of a file system of that many blocks."""
+    return b"\0" * 1024 + struct.pack("<4xI48xH", blocks, 0xEF53) + b"\0" * 1000
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +40,7 @@ def no_tools(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     def make(image: Path, size_mb: int) -> None:
         made.append(size_mb)
-        image.write_bytes(SUPERBLOCK)
+        image.write_bytes(superblock(size_mb // 4))
         os.truncate(image, size_mb * 1024)
 
     monkeypatch.setattr(ext4, "make_file_system", make)
@@ -176,10 +179,10 @@ def test_a_size_is_made_once(tmp_path: Path, no_tools: list[int], kept: Path) ->
             images.append((image.read_bytes(), size_mb))
     assert no_tools == [512, 600]
     assert len(list(kept.iterdir())) == 2
-    assert all(content == SUPERBLOCK.ljust(size_mb * 1024, b"\0") for content, size_mb in images)
+    assert all(content == superblock(size_mb // 4).ljust(size_mb * 1024, b"\0") for content, size_mb in images)
 
 
-@pytest.mark.parametrize("content", [b"", b"cut", SUPERBLOCK[:-1002] + b"\0\0"])
+@pytest.mark.parametrize("content", [b"", b"cut", superblock(128)[:-1002] + b"\0\0", superblock(128)])
 def test_what_is_no_file_system_is_made_anew(tmp_path: Path, no_tools: list[int], kept: Path, content: bytes) -> None:
     """Whatever became of the kept one."""
     for _ in range(2):
@@ -188,6 +191,34 @@ def test_what_is_no_file_system_is_made_anew(tmp_path: Path, no_tools: list[int]
         for path in kept.iterdir():
             path.write_bytes(content)
     assert no_tools == [512, 512]
+
+
+def test_a_folder_in_its_place(tmp_path: Path, no_tools: list[int], kept: Path) -> None:
+    """Is no file system either."""
+    (kept / f"ext4-{storage._RECIPE}-512").mkdir(parents=True)  # noqa: SLF001 - the name is what is taken
+    for _ in range(2):
+        with storage.new_image(512, tmp_path) as image:
+            assert image.stat().st_size == 512 * 1024
+    assert no_tools == [512, 512]
+
+
+def test_many_at_once(tmp_path: Path, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is first, what is kept is one whole file system, never a mixture of two."""
+
+    def make(image: Path, size_mb: int) -> None:
+        image.write_bytes((superblock(size_mb // 4) + os.urandom(1) * 200_000).ljust(size_mb * 1024, b"\0"))
+
+    monkeypatch.setattr(ext4, "make_file_system", make)
+
+    def use() -> None:
+        with storage.new_image(512, tmp_path) as image:
+            assert len(set(image.read_bytes()[4096:100_000])) == 1
+
+    with ThreadPoolExecutor(8) as pool:
+        for task in [pool.submit(use) for _ in range(40)]:
+            task.result()
+    (file,) = kept.iterdir()
+    assert len(set(file.read_bytes()[4096:100_000])) == 1
 
 
 @pytest.mark.usefixtures("no_tools")
@@ -212,7 +243,7 @@ def test_copies_are_equal(tmp_path: Path, kept: Path, runs: list[tuple[int, int]
                 file.seek(at * block)
                 file.write(os.urandom(count * block)[: max(0, size - at) * block])
             file.seek(0)
-            file.write(SUPERBLOCK)
+            file.write(superblock(size))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ext4, "make_file_system", make)
