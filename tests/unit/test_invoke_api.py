@@ -20,6 +20,7 @@ from emulator.event_queue import EventQueue
 from emulator.http1 import HttpRequest, HttpResponse, MalformedMessage
 from emulator.invocation import InvocationResult
 from emulator.invoke_api import Catalogue, InvokeApi
+from emulator.sandbox.base import Exit
 from emulator.service import LambdaService
 from tests.exchanges import FakeExchange
 from tests.fakes import FakeBackend, FakeRuntime, FakeServer, Runtime, echo
@@ -313,6 +314,22 @@ def test_a_streamed_answer_of_a_function_that_does_not_stream(desk: Callable[...
     document = json.loads(last)
     assert (kind, document["ErrorCode"]) == ("InvokeComplete", "Unhandled")
     assert json.loads(document["ErrorDetails"])["errorType"] == "ValueError"
+
+
+def test_a_sandbox_that_is_lost_in_the_midst_of_a_stream(desk: Callable[..., Desk]) -> None:
+    """The stream does not end, so that the client can tell; there is no other way left to say so."""
+
+    async def lost(runtime: FakeRuntime) -> None:
+        await runtime.next()
+        runtime.break_off(b"half")
+        runtime.end(Exit(lost="the engine went away"))
+
+    exchange = FakeExchange()
+    target = "/2021-11-15/functions/F/response-streaming-invocations"
+    request = HttpRequest(method="POST", target=target, headers={}, body=b"{}", keep_alive=True)
+    desk(lost).api.handle(request, exchange)
+    assert exchange.events() == [("PayloadChunk", b"half")]
+    assert not exchange.ended
 
 
 @pytest.mark.parametrize(("name", "status"), [("nope", 404), ("G", 429), ("H", 400)])
