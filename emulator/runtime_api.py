@@ -6,7 +6,6 @@ interface emulator, 2026-01.
 
 from __future__ import annotations
 
-import binascii
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -93,7 +92,7 @@ class RuntimeApi:
 
     def part(self, data: bytes) -> None:
         """A part of the answer that is being streamed; where that becomes too long, the rest is thrown away."""
-        if self._stream is None or not data or self.state is not State.BUSY:
+        if self._stream is None or not self._streaming or not data or self.state is not State.BUSY:
             return
         if not self._stream.part(data):
             self._overflowed = True
@@ -157,7 +156,7 @@ class RuntimeApi:
             self.happen(event)
         except IllegalTransition as error:
             return _illegal(error)
-        if self._stream is not None:
+        if self._stream is not None and not self._streaming:
             self._stream.begin(_content_type(request.headers))
         too_large = request.body is None
         error_type = request.headers.get(_ERROR_TYPE_HEADER)
@@ -208,6 +207,8 @@ def _content_type(headers: Mapping[str, str]) -> str:
 
 def _error_body(trailers: Mapping[str, str]) -> bytes:
     """An error's document, which runtimes send in base64; as it stands where it is none."""
+    import binascii  # noqa: PLC0415 - most invocations stream nothing
+
     encoded = trailers.get(_ERROR_BODY_FIELD, "").encode()
     try:
         return binascii.a2b_base64(encoded, strict_mode=True)

@@ -24,8 +24,6 @@ from emulator.limits import quota
 from emulator.runtime_api import MODE_HEADER, Reply, RuntimeApi
 from emulator.sandbox.base import Exit
 
-Streams = Callable[[str, Mapping[str, str], str], bool]
-
 _CHUNK: Final = 1 << 18
 _MS: Final = 1000
 _ENDED: Final = select.POLLHUP | select.POLLERR | select.POLLNVAL
@@ -41,6 +39,8 @@ class RuntimeServer:
         self._state = threading.Lock()
         self._in_use = threading.RLock()
         self._connections: dict[int, _Connection] = {}
+        self._carrier: _Connection | None = None
+        """The connection of the answer that is streamed, or was last."""
         self._most = quota("Response").maximum or 0
         self._listener = listener.dup()  # the sandbox closes its own, whenever it likes
         self._listener.settimeout(0)
@@ -99,7 +99,7 @@ class RuntimeServer:
     def _accept(self) -> None:
         with suppress(BlockingIOError, ConnectionError):  # it has gone again
             accepted, address = self._listener.accept()
-            made = _Connection(accepted, address[0], self._most, self.api.streams)
+            made = _Connection(accepted, address[0], self._most, self._streams)
             self._connections[accepted.fileno()] = made
             self._poll.register(accepted, select.POLLIN)
 
@@ -111,7 +111,7 @@ class RuntimeServer:
             if what & (select.POLLIN | _ENDED):
                 connection.receive()
                 if connection.streaming:
-                    self.api.part(connection.take())
+                    self._hand_on(connection)
             self._answer(connection)
         except (OSError, EOFError):
             self._forget(connection, descriptor)
@@ -151,8 +151,24 @@ class RuntimeServer:
         if self._connections.pop(descriptor, None) is not None:
             self._poll.unregister(descriptor)
         connection.socket.close()
-        if connection.streaming:
+        if connection.streaming and connection is self._carrier:
             self.api.broke_off()
+
+    def _streams(self, connection: _Connection, target: str, headers: Mapping[str, str]) -> bool:
+        """Whether the body that begins is an answer whose parts somebody wants."""
+        if connection.owing or not self.api.streams(target, headers, connection.peer):
+            return False
+        self._carrier = connection
+        return True
+
+    def _hand_on(self, connection: _Connection) -> None:
+        """What still comes of an answer before that is thrown away."""
+        part = connection.take()
+        if connection is self._carrier:
+            self.api.part(part)
+
+
+Streams = Callable[["_Connection", str, Mapping[str, str]], bool]
 
 
 class _Connection:
@@ -181,7 +197,7 @@ class _Connection:
         return self._reader.take()
 
     def _is_streamed(self, target: str, headers: Mapping[str, str]) -> bool:
-        return not self.owing and self._streams(target, headers, self.peer)
+        return self._streams(self, target, headers)
 
     def next(self) -> HttpRequest | None:
         """The next request that has come whole; none once the connection ends."""
