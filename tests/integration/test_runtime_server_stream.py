@@ -12,6 +12,7 @@ import pytest
 from emulator.invocation import Invocation
 from emulator.lifecycle import Event, Heard
 from emulator.runtime_server import RuntimeServer
+from emulator.sandbox.base import Exit
 from emulator.streaming import PacedStream
 from tests.exchanges import FakeReceiver
 
@@ -109,3 +110,23 @@ def test_what_still_comes_of_an_answer_before() -> None:
                 heard = server.wait(time.perf_counter() + PATIENCE_S)
                 assert isinstance(heard, Heard)
                 assert (heard.event, receiver.parts) == (Event.RESPONSE, [b"new", b"newer"])
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_what_a_process_said_before_its_end(closed: bool) -> None:  # noqa: FBT001 - a parameter
+    """Is heard before that, though the news of the end came first; also where a child keeps the connection open."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, closing(RuntimeServer(listener)) as server:
+        idle(server)
+        receiver = wanted(server, "8f5")
+        with socket.create_connection(listener.getsockname(), timeout=PATIENCE_S) as runtime:
+            runtime.sendall(head_of("8f5") + chunk(b"last words"))
+            if closed:
+                runtime.shutdown(socket.SHUT_WR)
+            server.hear(Exit(status=3))
+            heard = server.wait(time.perf_counter() + PATIENCE_S)
+            assert receiver.parts == [b"last words"]
+            if closed:
+                assert isinstance(heard, Heard)
+                assert heard.error_type == "Runtime.TruncatedResponse"
+                heard = server.wait(time.perf_counter() + PATIENCE_S)
+            assert heard == Exit(status=3)
