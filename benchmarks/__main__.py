@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 from rich.console import Console
 
-from benchmarks import accuracy, cold, machine, peers, report, starts, warm
+from benchmarks import accuracy, cold, machine, peers, report, serve, starts, warm
 from benchmarks.bed import open_bed
 from benchmarks.rows import PARTS, Part, Row, all_pass, not_measured
 from emulator.errors import Interrupted, PreflightError
@@ -107,6 +107,7 @@ def _measure(bed: Bed, options: argparse.Namespace, outcome: Outcome) -> None:
             "memory": lambda: accuracy.measure_memory(bed, options.repeats),
             "cpu": lambda: accuracy.measure_cpu(bed, options.repeats),
             "starts": lambda: starts.measure(bed, options.repeats),
+            "serve": lambda: serve.measure(bed, beside.get()[1], options.preflight, options.trips),
         }
         for part in PARTS:
             if part in options.skip:

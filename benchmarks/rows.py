@@ -8,8 +8,8 @@ from typing import Any, Final, Literal
 
 from benchmarks.stats import Estimate
 
-Part = Literal["cold", "warm", "memory", "cpu", "starts"]
-PARTS: Final[tuple[Part, ...]] = ("cold", "warm", "memory", "cpu", "starts")
+Part = Literal["cold", "warm", "memory", "cpu", "starts", "serve"]
+PARTS: Final[tuple[Part, ...]] = ("cold", "warm", "memory", "cpu", "starts", "serve")
 Verdict = Literal["PASS", "FAIL", "NOT MEASURED", ""]
 
 TITLES: Final[Mapping[Part, str]] = {
@@ -18,14 +18,20 @@ TITLES: Final[Mapping[Part, str]] = {
     "memory": "peak memory reported",
     "cpu": "CPU used by a busy loop",
     "starts": "what a start consists of",
+    "serve": "start-lambda",
 }
 COLD_NAME: Final = "preflight invoke / sam local invoke"
 WARM_P50_NAME: Final = "service.invoke / RIE, p50"
 WARM_P99_NAME: Final = "service.invoke / RIE, p99"
 
+READY_NAME: Final = "environment ready / docker run"
+SERVE_P50_NAME: Final = "boto3 to start-lambda / to RIE, p50"
+
 COLD_RATIO: Final = 0.15  # whole process of `preflight invoke` to that of `sam local invoke`
 WARM_P50_RATIO: Final = 0.5  # round trip through `service.invoke` to one through RIE
 WARM_P99_RATIO: Final = 1.0
+READY_RATIO: Final = 1.3  # an environment made ready to `docker run` of the same image and command
+SERVE_P50_RATIO: Final = 1.0
 MEMORY_ERROR_PCT: Final = 3.0
 CPU_ERROR_POINTS: Final = 1.0
 
@@ -62,7 +68,8 @@ def not_measured(part: Part, why: str) -> list[Row]:
         "warm": ((WARM_P50_NAME, "x", WARM_P50_RATIO), (WARM_P99_NAME, "x", WARM_P99_RATIO)),
         "memory": (("error", "%", MEMORY_ERROR_PCT),),
         "cpu": (("error", "points", CPU_ERROR_POINTS),),
-        "starts": (),
+        "starts": ((READY_NAME, "x", READY_RATIO),),
+        "serve": ((SERVE_P50_NAME, "x", SERVE_P50_RATIO),),
     }
     return [
         Row(part=part, name=name, unit=unit, estimate=None, at_most=at_most, note=why)

@@ -41,8 +41,8 @@ def measure(bed: Bed, image: PeerImage, trips: int) -> tuple[list[Row], dict[str
         }
         bed.say("warm: first calls, not counted")
         for call in callers.values():
-            _block(call, _FIRST)
-        blocks = _interleaved(callers, plan_blocks(trips, _BLOCKS), bed.say)
+            block(call, _FIRST)
+        blocks = interleaved(callers, plan_blocks(trips, _BLOCKS), bed.say)
     samples = {name: [[round(value, 4) for value in block] for block in found] for name, found in blocks.items()}
     return rows_of(blocks, f"{address[0]}:{address[1]}"), {"blocks_ms": samples}
 
@@ -89,18 +89,19 @@ def _over_blocks(blocks: Sequence[Sequence[float]], share: float) -> Estimate:
     return Estimate(value=whole, n=sum(len(block) for block in blocks), low=min(each), high=max(each))
 
 
-def _interleaved(
+def interleaved(
     callers: Mapping[str, Callable[[bytes], bytes]], plan: Sequence[int], say: Callable[[str], None]
 ) -> dict[str, list[list[float]]]:
+    """Milliseconds of everybody's round trips, block by block, each in turn."""
     blocks: dict[str, list[list[float]]] = {name: [] for name in callers}
     for number, count in enumerate(plan):
         say(f"warm: block {number + 1} of {len(plan)}, {count} round trips each")
         for name in rotation(list(callers), number):
-            blocks[name].append(_block(callers[name], count))
+            blocks[name].append(block(callers[name], count))
     return blocks
 
 
-def _block(call: Callable[[bytes], bytes], count: int) -> list[float]:
+def block(call: Callable[[bytes], bytes], count: int) -> list[float]:
     """Milliseconds of each round trip; every answer is checked."""
     found = []
     for _ in range(count):

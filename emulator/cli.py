@@ -349,7 +349,9 @@ def _service(config: FunctionConfig, options: InvokeOptions, progress: console.P
 
     validate(config)
     backend = _backend(options, progress.say, ending="leave")
-    return LambdaService({config.name: config}, backend, on_log=None if options["as_json"] else _print_log)
+    on_log = None if options["as_json"] else _print_log
+    # One call follows another here, and then the environment is gone: it is never idle.
+    return LambdaService({config.name: config}, backend, on_log=on_log, freeze=False)
 
 
 def _backend(options: InvokeOptions | StartOptions, on_progress: Callable[[str], None], *, ending: Ending) -> Backend:

@@ -9,6 +9,19 @@ from types import MappingProxyType
 from typing import Literal
 
 Architecture = Literal["x86_64", "arm64"]
+LogFormat = Literal["Text", "JSON"]
+ApplicationLogLevel = Literal["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"]
+SystemLogLevel = Literal["DEBUG", "INFO", "WARN"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggingConfig:
+    """How the function logs. Levels go with JSON alone; `group` is None for Lambda's own, `/aws/lambda/NAME`."""
+
+    format: LogFormat = "Text"
+    application_level: ApplicationLogLevel | None = None
+    system_level: SystemLogLevel | None = None
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +57,7 @@ class FunctionConfig:
     environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     reserved_concurrency: int | None = None
     image: str | None = None
+    logging: LoggingConfig = LoggingConfig()
     asynchronous: AsynchronousConfig = AsynchronousConfig()
 
     @property

@@ -6,26 +6,36 @@ real logs named in `lifecycle`.
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from emulator import logs
 from emulator.errors import BackendError
 from emulator.invocation import FunctionError, Invocation, InvocationResult, Timings, Usage
-from emulator.lifecycle import TRUNCATED, Event, Heard, State, diagnose_exit, timed_out, truncated
-from emulator.limits import INIT_LIMIT_S, quota
+from emulator.journal import Journal
+from emulator.lifecycle import (
+    TRUNCATED,
+    Event,
+    Heard,
+    State,
+    diagnose_exit,
+    document,
+    response_too_large,
+    runtime_error,
+    timed_out,
+    truncated,
+)
+from emulator.limits import INIT_LIMIT_S
 from emulator.sandbox.base import Exit, Figures, Sandbox
 
 if TYPE_CHECKING:
     from emulator.config import FunctionConfig
+    from emulator.shutdown import Extensions, Reason
     from emulator.streaming import PacedStream, Receiver
-
-Phase = Literal["init", "invoke"]
 
 _MS: Final = 1000.0
 _LAST_WORD_S: Final = 0.2  # between the end of a process's connection and the news of its own
@@ -66,7 +76,7 @@ class Environment:
     """One execution environment around a sandbox that was made ready, which is its own from now on.
 
     `invoke` serves one event at a time, on the caller's thread. BackendError means that the sandbox was lost; every
-    failure of the function is in the result.
+    failure of the function is in the result. `extensions` are told when a life ends, and given time.
     """
 
     def __init__(
@@ -74,10 +84,18 @@ class Environment:
         config: FunctionConfig,
         sandbox: Sandbox,
         on_log: Callable[[str], None] | None = None,
+        *,
+        extensions: Extensions | None = None,
     ) -> None:
         self._config = config
         self._sandbox = sandbox
-        self._log = _Log(on_log)
+        self._journal = Journal(config, on_log)
+        self._extensions = extensions
+        self._resting = threading.Lock()
+        self._awake = True  # it serves, or is closed: the janitor keeps its hands off
+        self._frozen = False
+        self.idle_since = 0.0
+        """`time.perf_counter()` of the last invocation's end."""
         try:
             self._begin_life()
         except BaseException:  # it may still be starting, and fail, or be interrupted
@@ -95,8 +113,38 @@ class Environment:
         """Whether the next invocation would need no init."""
         return self._api.state in {State.IDLE, State.ANSWERED}
 
+    @property
+    def freeze_after_s(self) -> float:
+        """Seconds of idleness after which it is worth freezing."""
+        return self._sandbox.freeze_after_s
+
+    def rest(self) -> bool:
+        """Freeze what the function left running, from another thread than the one that invokes.
+
+        False while the runtime has not asked for the next event, since Lambda's Invoke phase ends only there; True
+        where nothing is left to do: it stands still, is dead, or serves already.
+        """
+        with self._resting:
+            if not self._awake and not self._frozen:
+                while heard := self._server.wait(time.perf_counter()):
+                    if isinstance(heard, Exit):
+                        self._server.hear(heard)  # kept for the next invocation, which resets
+                        return True
+                if self._api.state is State.ANSWERED:
+                    return False
+                self._frozen = self._api.state is State.IDLE and self._sandbox.freeze()
+            return True
+
     def invoke(self, order: Order) -> InvocationResult:
         """One invocation from START to REPORT, with the Init phase before it where this is the first."""
+        self._wake()
+        try:
+            return self._invoke(order)
+        finally:
+            self.idle_since = time.perf_counter()
+            self._awake = False
+
+    def _invoke(self, order: Order) -> InvocationResult:
         self._settle()
         init = self._first_init(order.request_id) if self._api.state is State.READY else None
         if self._api.state is State.FAILED:
@@ -105,21 +153,26 @@ class Environment:
         begin = time.perf_counter()
         deadline = begin + self._config.timeout_s
         outcome = self._suppressed_init(order.request_id, begin, deadline) if self._api.state is State.READY else None
-        self._log.write(logs.start_line(order.request_id))
+        self._journal.started(order.request_id, order.function_arn)
         if outcome is None:
             outcome = self._serve(order, deadline)
         self._sandbox.flush_log()
         after = self._sandbox.figures()
         if self._api.state is State.FAILED:
-            self._kill()
+            self._kill("TIMEOUT" if outcome.status == "timeout" else "FAILURE")
         duration_ms = (outcome.at - begin) * _MS
         if outcome.status == "timeout":
             duration_ms = self._config.timeout_s * _MS  # as AWS's REPORT lines show since 2025
         return self._result(order, outcome, duration_ms, _Readings(init=init, before=before, after=after))
 
     def close(self) -> None:
-        """End the sandbox and the server; may be called more than once."""
+        """End the sandbox and the server, after the Shutdown phase where one is due; may be called more than once."""
+        spindown = self.warm and self._extensions is not None
+        self._wake(thaw=spindown)
         try:
+            if spindown:
+                self._shut_down("SPINDOWN")
+            self._extensions = None
             self._sandbox.close()  # first: a runtime that is left alone by its server complains into the log
         finally:
             self._server.close()
@@ -128,16 +181,33 @@ class Environment:
         # Imported while the sandbox starts: asking for its listener is what waits for it.
         from emulator.runtime_server import RuntimeServer  # noqa: PLC0415 - see above
 
+        self._shut = False  # the Shutdown phase comes once in a life
         self._server = RuntimeServer(self._sandbox.listener, peer=self._sandbox.peer)
         self._api = self._server.api
 
-    def _kill(self) -> None:
+    def _wake(self, *, thaw: bool = True) -> None:
+        with self._resting:
+            self._awake = True
+            frozen, self._frozen = self._frozen, False
+            if frozen and thaw:
+                self._sandbox.thaw()
+
+    def _shut_down(self, reason: Reason) -> None:
+        if self._extensions is not None and not self._shut:
+            self._shut = True
+            from emulator.shutdown import shut_down  # noqa: PLC0415 - most functions have no extension
+
+            shut_down(self._sandbox, self._server, self._extensions, reason)
+
+    def _kill(self, reason: Reason) -> None:
         """Nothing of this life may go on; the environment can be reset."""
+        self._shut_down(reason)
         self._sandbox.kill()
         self._server.close()
 
     def _reset(self) -> None:
         """What Lambda does after a crash, a timeout or a failed init: all processes gone, `/tmp` kept."""
+        self._shut_down("FAILURE")
         self._server.close()
         self._sandbox.reset()
         self._begin_life()
@@ -158,9 +228,11 @@ class Environment:
     def _first_init(self, request_id: str) -> tuple[float, Figures] | None:
         """The Init phase: (milliseconds, figures at its end); None where it failed, which is logged as on AWS."""
         begin = time.perf_counter()
+        self._journal.init_started("init")
         outcome = self._init(begin + INIT_LIMIT_S, request_id)
         init_ms = (outcome.at - begin) * _MS
         if outcome.status == "success":
+            self._journal.init_ended(init_ms, "init")
             return init_ms, self._sandbox.figures()
         self._log_failed_init(init_ms, "init", outcome)
         return None
@@ -174,30 +246,30 @@ class Environment:
         self._log_failed_init((outcome.at - begin) * _MS, "invoke", outcome)
         if outcome.status == "timeout":
             error = timed_out(request_id, self._config.timeout_s)
-            return _Outcome(at=outcome.at, body=_document(error), error=error, status="timeout")
+            return _Outcome(at=outcome.at, body=document(error), error=error, status="timeout")
         return outcome
 
-    def _log_failed_init(self, init_ms: float, phase: Phase, outcome: _Outcome) -> None:
+    def _log_failed_init(self, init_ms: float, phase: logs.Phase, outcome: _Outcome) -> None:
         self._sandbox.flush_log()
         error_type = outcome.error.type if outcome.error is not None else None
-        self._log.write(logs.init_report_line(init_ms, phase=phase, status=outcome.status, error_type=error_type))
+        self._journal.init_ended(init_ms, phase, outcome.status, error_type)
 
     def _init(self, limit: float, request_id: str) -> _Outcome:
         """Start the runtime and wait until it asks for an event, fails or runs out of time."""
         self._api.happen(Event.GO)
-        self._sandbox.go(self._log.add, self._server.hear)
+        self._sandbox.go(self._journal.add, self._server.hear)
         heard = self._wait(limit)
         if heard is None:
             self._fail(Event.TIMEOUT)
             self._sandbox.flush_log()
-            self._kill()
+            self._kill("TIMEOUT")
             return _Outcome(at=limit, status="timeout")
         if isinstance(heard, Exit):
             self._fail(Event.EXIT)
             error = diagnose_exit(heard, request_id)
-            return _Outcome(at=time.perf_counter(), body=_document(error), error=error, status="error")
+            return _Outcome(at=time.perf_counter(), body=document(error), error=error, status="error")
         if heard.event is Event.INIT_ERROR:
-            error = _runtime_error(heard)
+            error = runtime_error(heard)
             return _Outcome(at=heard.at, body=heard.body, error=error, status="error")
         self._sandbox.throttle(on=True)
         self._sandbox.flush_log()  # what init has printed comes before START
@@ -221,16 +293,16 @@ class Environment:
         if heard is None:
             self._fail(Event.TIMEOUT)
             error = timed_out(order.request_id, self._config.timeout_s)
-            return _Outcome(at=deadline, body=_document(error), error=error, status="timeout")
+            return _Outcome(at=deadline, body=document(error), error=error, status="timeout")
         if isinstance(heard, Exit):
             self._fail(Event.EXIT)
             error = diagnose_exit(heard, order.request_id)
-            return _Outcome(at=time.perf_counter(), body=_document(error), error=error, status="error")
+            return _Outcome(at=time.perf_counter(), body=document(error), error=error, status="error")
         if heard.too_large or heard.error_type == TRUNCATED:
-            error = _response_too_large(streamed=heard.streamed) if heard.too_large else truncated()
-            return _Outcome(at=heard.at, body=_document(error), error=error, status="error")
+            error = response_too_large(streamed=heard.streamed) if heard.too_large else truncated()
+            return _Outcome(at=heard.at, body=document(error), error=error, status="error")
         # An exception of the handler's is an answer: REPORT names a status only where the platform stepped in.
-        failure = _runtime_error(heard) if heard.event is Event.ERROR else None
+        failure = runtime_error(heard) if heard.event is Event.ERROR else None
         return _Outcome(at=heard.at, body=heard.body, error=failure)
 
     @staticmethod
@@ -270,7 +342,6 @@ class Environment:
             throttled_seconds=_between(before.throttled_seconds, after.throttled_seconds),
             init_cpu_seconds=readings.init[1].cpu_seconds if readings.init is not None else None,
         )
-        self._log.write(logs.end_line(order.request_id))
         report = logs.Report(
             request_id=order.request_id,
             duration_ms=duration_ms,
@@ -281,80 +352,15 @@ class Environment:
             status=outcome.status,
             error_type=outcome.error.type if outcome.error is not None else None,
         )
-        self._log.write(logs.report_line(report))
+        self._journal.ended(report, len(outcome.body) if outcome.error is None else 0)
         return InvocationResult(
             request_id=order.request_id,
             body=outcome.body,
             error=outcome.error,
             timings=timings,
             usage=usage,
-            log=logs.as_cloudwatch_shows(self._log.text()),
+            log=self._journal.text(),
         )
-
-
-class _Log:
-    """The log of one invocation: our lines and the function's, in the order they came.
-
-    What background threads wrote since the last invocation comes at the head of the next one's, as on Lambda.
-    """
-
-    def __init__(self, on_log: Callable[[str], None] | None) -> None:
-        self._lock = threading.Lock()
-        self._parts: list[bytes] = []
-        self._on_log = on_log
-        self._line = b""
-
-    def add(self, piece: bytes) -> None:
-        """What the runtime wrote, cut anywhere; whole lines go to `on_log` as they come."""
-        with self._lock:
-            self._append(piece)
-
-    def write(self, line: str) -> None:
-        """One of our own lines, on a line of its own."""
-        with self._lock:
-            if self._parts and not self._parts[-1].endswith(b"\n"):
-                self._append(b"\n")
-            self._append(line.encode())
-
-    def text(self) -> str:
-        """All of it, which is then forgotten."""
-        with self._lock:
-            whole, self._parts = b"".join(self._parts), []
-        return whole.decode("utf-8", "replace")
-
-    def _append(self, piece: bytes) -> None:
-        self._parts.append(piece)
-        if self._on_log is None:
-            return
-        lines, end, self._line = (self._line + piece).rpartition(b"\n")
-        if end:
-            self._on_log(logs.as_cloudwatch_shows((lines + end).decode("utf-8", "replace")))
-
-
-def _runtime_error(heard: Heard) -> FunctionError:
-    """The runtime's own account of the failure; its fields may be missing where the runtime is not AWS's."""
-    try:
-        document = json.loads(heard.body)
-    except ValueError:
-        document = {}
-    if not isinstance(document, dict):
-        document = {}
-    trace = document.get("stackTrace") or ()
-    return FunctionError(
-        type=str(document.get("errorType") or heard.error_type or "Function.Unknown"),
-        message=str(document.get("errorMessage") or ""),
-        stack_trace=tuple(str(line) for line in trace) if isinstance(trace, list) else (),
-    )
-
-
-def _document(error: FunctionError) -> bytes:
-    """The answer that Lambda itself writes where the runtime could not: these two keys, in this order."""
-    return json.dumps({"errorType": error.type, "errorMessage": error.message}, separators=(",", ":")).encode()
-
-
-def _response_too_large(*, streamed: bool) -> FunctionError:
-    row = quota("Streamed response" if streamed else "Response")
-    return FunctionError(type="Function.ResponseSizeTooLarge", message=row.message.format(maximum=row.maximum))
 
 
 def _between(before: float | None, after: float | None) -> float | None:

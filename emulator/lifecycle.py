@@ -6,12 +6,14 @@ recorded against AWS on 2025-11-24 and 2025-11-25 (LocalStack's snapshots), out 
 
 from __future__ import annotations
 
+import json
 import signal
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 from emulator.invocation import FunctionError
+from emulator.limits import quota
 from emulator.sandbox.base import Exit
 
 TRUNCATED: Final = "Runtime.TruncatedResponse"
@@ -116,6 +118,34 @@ def timed_out(request_id: str, timeout_s: float) -> FunctionError:
         type="Sandbox.Timedout",
         message=f"RequestId: {request_id} Error: Task timed out after {timeout_s:.2f} seconds",
     )
+
+
+def runtime_error(heard: Heard) -> FunctionError:
+    """The runtime's own account of the failure; its fields may be missing where the runtime is not AWS's."""
+    try:
+        told = json.loads(heard.body)
+    except ValueError:
+        told = {}
+    if not isinstance(told, dict):
+        told = {}
+    trace = told.get("stackTrace") or ()
+    return FunctionError(
+        type=str(told.get("errorType") or heard.error_type or "Function.Unknown"),
+        message=str(told.get("errorMessage") or ""),
+        stack_trace=tuple(str(line) for line in trace) if isinstance(trace, list) else (),
+    )
+
+
+def document(error: FunctionError) -> bytes:
+    """The answer that Lambda itself writes where the runtime could not: these two keys, in this order."""
+    return json.dumps({"errorType": error.type, "errorMessage": error.message}, separators=(",", ":")).encode()
+
+
+def response_too_large(*, streamed: bool = False) -> FunctionError:
+    """What Lambda answers instead of a response over the quota (recorded 2025-11-24)."""
+    row = quota("Streamed response" if streamed else "Response")
+    message = row.message.format(maximum=row.maximum)
+    return FunctionError(type="Function.ResponseSizeTooLarge", message=message)
 
 
 def _exit_reason(exit_: Exit) -> str:

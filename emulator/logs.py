@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 Status = Literal["success", "error", "timeout"]
+Phase = Literal["init", "invoke"]
 
 MIB: Final = 1024 * 1024
 _TAIL_BYTES: Final = 4096
@@ -61,9 +62,7 @@ def report_line(report: Report) -> str:
     return "\t".join(fields) + "\n"
 
 
-def init_report_line(
-    init_ms: float, *, phase: Literal["init", "invoke"], status: Status, error_type: str | None = None
-) -> str:
+def init_report_line(init_ms: float, *, phase: Phase, status: Status, error_type: str | None = None) -> str:
     """The INIT_REPORT line, which Lambda writes only where init failed or ran out of time."""
     fields = [f"INIT_REPORT Init Duration: {init_ms:.2f} ms", f"Phase: {phase}", f"Status: {status}"]
     if error_type is not None:

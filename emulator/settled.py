@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from emulator import cache
-from emulator.config import AsynchronousConfig, FunctionConfig
+from emulator.config import AsynchronousConfig, FunctionConfig, LoggingConfig
 from emulator.errors import ConfigurationError
 
 DEFAULT_NAMES: Final = ("template.yaml", "template.yml", "template.json")
@@ -60,6 +60,7 @@ def _to_text(config: FunctionConfig) -> str:
     values["code"] = str(config.code)
     values["layers"] = [str(layer) for layer in config.layers]
     values["environment"] = dict(config.environment)
+    values["logging"] = asdict(config.logging)
     values["asynchronous"] = asdict(config.asynchronous)
     return json.dumps(values)
 
@@ -69,5 +70,6 @@ def _from_text(text: str) -> FunctionConfig:
     values["code"] = Path(values["code"])
     values["layers"] = tuple(Path(layer) for layer in values["layers"])
     values["environment"] = MappingProxyType(values["environment"])
+    values["logging"] = LoggingConfig(**values["logging"])
     values["asynchronous"] = AsynchronousConfig(**values["asynchronous"])
     return FunctionConfig(**values)

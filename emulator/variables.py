@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from emulator.config import FunctionConfig
+    from emulator.config import FunctionConfig, LoggingConfig
 
 REGION: Final = "us-east-1"
 ACCOUNT: Final = "123456789012"
@@ -53,9 +53,13 @@ def function_arn(name: str, qualifier: str | None = None) -> str:
     return arn if qualifier is None else f"{arn}:{qualifier}"
 
 
-def log_stream_name(now: time.struct_time) -> str:
-    """`YYYY/MM/DD/[$LATEST]` and 32 hexadecimal digits, one per execution environment."""
-    return f"{time.strftime('%Y/%m/%d', now)}/[$LATEST]{os.urandom(16).hex()}"
+def log_stream_name(now: time.struct_time, function: str = "") -> str:
+    """`YYYY/MM/DD/[$LATEST]` and 32 hexadecimal digits, one per execution environment.
+
+    In a log group that functions may share, the function's name comes first (a real one of 2026-10-08, stored file
+    71517255706: `2026/10/08/tenner-notifier[$LATEST]22be…`).
+    """
+    return f"{time.strftime('%Y/%m/%d', now)}/{function}[$LATEST]{os.urandom(16).hex()}"
 
 
 def measured_bytes(variables: Mapping[str, str]) -> int:
@@ -68,6 +72,13 @@ def reserved(variables: Mapping[str, str]) -> list[str]:
     return sorted(variables.keys() & RESERVED)
 
 
+def _logging_variables(logging: LoggingConfig) -> dict[str, str]:
+    """What makes the runtime client write JSON and leave out lower levels; there for the JSON format alone."""
+    if logging.format != "JSON":
+        return {}
+    return {"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": logging.application_level or "INFO"}
+
+
 def function_variables(config: FunctionConfig, now: time.struct_time) -> dict[str, str]:
     """Everything but `AWS_LAMBDA_RUNTIME_API`, which depends on the sandbox.
 
@@ -75,6 +86,7 @@ def function_variables(config: FunctionConfig, now: time.struct_time) -> dict[st
     which a backend without a file system of its own replaces.
     """
     version = config.runtime.removeprefix("python")
+    logging = config.logging
     return {
         "AWS_ACCESS_KEY_ID": "PREFLIGHTPLACEHOLDER",
         "AWS_DEFAULT_REGION": REGION,
@@ -83,8 +95,9 @@ def function_variables(config: FunctionConfig, now: time.struct_time) -> dict[st
         "AWS_LAMBDA_FUNCTION_NAME": config.name,
         "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
-        "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{config.name}",
-        "AWS_LAMBDA_LOG_STREAM_NAME": log_stream_name(now),
+        "AWS_LAMBDA_LOG_GROUP_NAME": logging.group or f"/aws/lambda/{config.name}",
+        "AWS_LAMBDA_LOG_STREAM_NAME": log_stream_name(now, config.name if logging.group else ""),
+        **_logging_variables(logging),
         "AWS_REGION": REGION,
         "AWS_SECRET_ACCESS_KEY": "preflight-placeholder",
         "AWS_SESSION_TOKEN": "preflight-placeholder",

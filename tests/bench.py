@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emulator import environment as module
-from emulator import runtime_api, runtime_server
-from emulator.config import FunctionConfig
+from emulator import journal, runtime_api, runtime_server, shutdown
+from emulator.config import FunctionConfig, LoggingConfig
 from emulator.environment import Environment, Order
 from emulator.sandbox.base import SandboxSpec
 from tests.fakes import FakeBackend, FakeSandbox, FakeServer, Runtime
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from emulator.invocation import InvocationResult
     from emulator.sandbox.base import Figures
+    from emulator.shutdown import Extensions
 
 SPEC = SandboxSpec(
     function_name="F",
@@ -48,7 +49,7 @@ class Bench:
         self.clock = clock
         self.opened: list[Environment] = []
 
-    def environment(
+    def environment(  # noqa: PLR0913 - one keyword for each thing that a test may want otherwise
         self,
         *lives: Runtime,
         memory_mb: int = 256,
@@ -56,6 +57,8 @@ class Bench:
         figures: Figures | None = None,
         peer: str | None = None,
         on_log: Callable[[str], None] | None = None,
+        logging: LoggingConfig | None = None,
+        extensions: Extensions | None = None,
     ) -> tuple[Environment, FakeSandbox]:
         """Make one whose runtime lives these lives."""
         config = FunctionConfig(
@@ -66,18 +69,19 @@ class Bench:
             layers=(Path("layer"),),
             memory_mb=memory_mb,
             timeout_s=timeout_s,
+            logging=logging or LoggingConfig(),
         )
         fakes = FakeBackend(*lives, clock=self.clock, figures=figures, peer=peer)
-        made = Environment(config, fakes.prepare(SPEC), on_log)
+        made = Environment(config, fakes.prepare(SPEC), on_log, extensions=extensions)
         self.opened.append(made)
         return made, fakes.sandboxes[0]
 
 
 @contextmanager
 def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    """Stop the clock of the two modules that look at one, serve without HTTP, and close everything at the end."""
+    """Stop the clock of the modules that look at one, serve without HTTP, and close everything at the end."""
     clock = FakeClock()
-    for watching in (module, runtime_api):
+    for watching in (module, runtime_api, journal, shutdown):
         monkeypatch.setattr(watching, "time", clock)
     monkeypatch.setattr(runtime_server, "RuntimeServer", FakeServer)
     made = Bench(clock)

@@ -17,7 +17,7 @@ import psutil
 from emulator.sandbox import cgroup_make
 from emulator.sandbox.base import Exit, Sandbox, SandboxSpec
 from emulator.sandbox.owner import name_prefix
-from emulator.sandbox.process_launch import Launch
+from emulator.sandbox.process_launch import SCRATCH, Launch
 from emulator.sandbox.process_life import API_VARIABLE
 
 PATIENCE_S = 30
@@ -115,7 +115,8 @@ def running(script: str) -> Callable[[SandboxSpec, Path], Launch]:
 
     def launch(spec: SandboxSpec, folder: Path) -> Launch:
         argv = (sys.executable, "-S", "-c", PRELUDE + textwrap.dedent(script))
-        return Launch(argv=argv, environment={**spec.environment, "FOLDER": str(folder)})
+        scratch = {"FOLDER": str(folder), "TMPDIR": str(folder / SCRATCH)}
+        return Launch(argv=argv, environment={**scratch, **spec.environment})
 
     return launch
 

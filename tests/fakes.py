@@ -6,6 +6,7 @@ waits for it, and is suspended in `/next` otherwise.
 
 from __future__ import annotations
 
+import signal
 import socket
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from emulator.http1 import HttpRequest
 from emulator.lifecycle import Heard
 from emulator.runtime_api import Reply, RuntimeApi
-from emulator.sandbox.base import Capabilities, Enforcement, Exit, Figures, SandboxSpec
+from emulator.sandbox.base import FREEZE_AFTER_S, Capabilities, Enforcement, Exit, Figures, SandboxSpec
 from tests.hand_loop import FakeClock, HandLoop
 
 if TYPE_CHECKING:
@@ -181,12 +182,15 @@ class FakeSandbox:
         self.loop = HandLoop()
         self.servers: list[FakeServer] = []
         self.unread: list[bytes] = []
+        self.frozen = False
+        self.on_sigterm: Callable[[], None] | None = None
         self._lives = deque(lives)
         self._fresh = figures
         self._memory_told = figures.memory_peak_bytes
         self._identity = identity
         self._peer = peer
         self._task: asyncio.Task[None] | None = None
+        self._lingering: asyncio.Future[None] | None = None
         self._on_exit: Callable[[Exit], None] | None = None
         self._on_log: Callable[[bytes], None] | None = None
 
@@ -229,6 +233,35 @@ class FakeSandbox:
             self._memory_told = self.now.memory_peak_bytes
         return replace(self.now, memory_peak_bytes=self._memory_told)
 
+    def signal(self, number: int) -> bool:
+        """It dies of SIGKILL, and of SIGTERM as `on_sigterm` says."""
+        if self._on_exit is None:
+            return False
+        self.calls.append(f"signal {number}")
+        if number == signal.SIGKILL:
+            self.die(Exit(signal=number))
+        elif self.on_sigterm is not None:
+            self.on_sigterm()
+        return True
+
+    @property
+    def freeze_after_s(self) -> float:
+        """As where the control group is ours."""
+        return FREEZE_AFTER_S
+
+    def freeze(self) -> bool:
+        """Nothing of it runs until `thaw`."""
+        self.calls.append("freeze")
+        if self._on_exit is None:
+            return False
+        self.frozen = True
+        return True
+
+    def thaw(self) -> None:
+        """It runs again."""
+        self.calls.append("thaw")
+        self.frozen = False
+
     def kill(self) -> None:
         """End the runtime without a word."""
         self.calls.append("kill")
@@ -249,6 +282,17 @@ class FakeSandbox:
         """A background thread of the runtime writes while it waits for an event, and that is read at once."""
         self.unread.append(piece)
         self._read()
+
+    async def linger(self) -> None:
+        """Be busy with something of one's own until `go_on`."""
+        self._lingering = self.loop.create_future()
+        await self._lingering
+
+    def go_on(self) -> None:
+        """That is done."""
+        if self._lingering is not None:
+            self._lingering.set_result(None)
+            self.loop.drain()
 
     def die(self, exit_: Exit) -> None:
         """The process ends by itself while it waits for an event."""
@@ -280,6 +324,7 @@ class FakeSandbox:
 
     def _stop(self) -> None:
         """Nobody hears what was not read before."""
+        self.frozen = False
         self._cancel()
         self.unread.clear()
         self._on_log = self._on_exit = None

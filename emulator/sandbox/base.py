@@ -11,7 +11,10 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
+
+FREEZE_AFTER_S: Final = 0.01
+"""Where freezing takes a tenth of a millisecond: later than the next of back-to-back calls, sooner than a person."""
 
 Enforcement = Literal["kernel", "watched", "none"]
 Ending = Literal["remove", "leave", "keep"]
@@ -32,6 +35,8 @@ class Capabilities:
     open_files: Enforcement
     user: Enforcement
     shared_memory: Enforcement
+    freeze: Enforcement
+    """Nothing of a function runs between its invocations."""
 
     def as_dict(self) -> dict[str, Enforcement]:
         """Limit to enforcement, in the order of the fields."""
@@ -118,6 +123,22 @@ class Sandbox(Protocol):
 
     def figures(self, *, memory: bool = True) -> Figures:
         """Read the kernel's counters; without `memory` its figure may be that of an earlier call, which is quicker."""
+
+    @property
+    def freeze_after_s(self) -> float:
+        """Seconds of idleness after which `freeze` is worth what it and `thaw` cost."""
+
+    def freeze(self) -> bool:
+        """Stop every process where it stands, as Lambda does between invocations; False where there is none to stop.
+
+        The runtime must not owe an answer. `figures`, `kill`, `reset` and `close` work as before.
+        """
+
+    def thaw(self) -> None:
+        """Let everything run on; whoever died meanwhile is told of by `on_exit`."""
+
+    def signal(self, number: int) -> bool:
+        """Send a signal to the runtime's process alone; False where it has ended, or is out of reach."""
 
     def kill(self) -> None:
         """Kill every process at once; `figures()` goes on answering and no `on_exit` comes for this death."""

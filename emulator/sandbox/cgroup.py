@@ -1,4 +1,7 @@
-"""One control group, v1 or v2: its figures, its CPU quota, its end. Where groups may be made is in `cgroup_make`."""
+"""One control group, v1 or v2: its figures, its CPU quota, its freezer, its end.
+
+Where groups may be made is in `cgroup_make`.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,9 @@ UNIFIED_CONTROLLERS = ("memory", "cpu", "cpuacct", "pids")  # cpuacct is part of
 _CPU_FILES = ("cpuacct.usage", "cpu.stat")
 _MIN_QUOTA_US = 1_000  # the kernel refuses less
 _KILL_SECONDS = 5.0
+_SIGKILL_BIT = 1 << (signal.SIGKILL - 1)
+DEATH_S = 1.0
+"""How long a doomed process may take to be gone and told of."""
 _BUFFER = 1 << 16
 _Number = TypeVar("_Number", int | None, float | None)
 
@@ -119,6 +125,11 @@ class ControlGroup:
         folder = self.folders.get("cpu")
         return folder is not None and os.access(folder / ("cpu.max" if self.unified else "cpu.cfs_quota_us"), os.W_OK)
 
+    def freezable(self) -> bool:
+        """Whether `freeze` may be expected to work: there is a freezer (none for the root group), and it is ours."""
+        file = self._freezer()
+        return file is not None and os.access(file, os.W_OK)
+
     def freeze(self) -> None:
         """Stop every process of the group where it stands; raises OSError where there is no freezer."""
         self._set_frozen(frozen=True)
@@ -128,13 +139,17 @@ class ControlGroup:
         self._set_frozen(frozen=False)
 
     def _set_frozen(self, *, frozen: bool) -> None:
+        file = self._freezer()
+        if file is None:
+            raise FileNotFoundError(os.strerror(2), "freezer")
+        words = ("0", "1") if self.unified else ("THAWED", "FROZEN")
+        write_file(file, words[frozen])
+
+    def _freezer(self) -> Path | None:
         if self.unified:
-            write_file(self._any_folder() / "cgroup.freeze", "1" if frozen else "0")
-        else:
-            folder = self.folders.get("freezer")
-            if folder is None:
-                raise FileNotFoundError(os.strerror(2), "freezer")
-            write_file(folder / "freezer.state", "FROZEN" if frozen else "THAWED")
+            return self._any_folder() / "cgroup.freeze"
+        folder = self.folders.get("freezer")
+        return None if folder is None else folder / "freezer.state"
 
     def processes(self) -> tuple[int, ...]:
         """The live processes of this group and of groups below it, by their ids in this PID namespace."""
@@ -207,6 +222,13 @@ def _read_whole(path: str) -> str | None:
         return None
     finally:
         os.close(fd)
+
+
+def is_doomed(pid: int) -> bool:
+    """Whether SIGKILL awaits a process that stands still: on v1 it dies only when it is thawed."""
+    status = _read_whole(f"/proc/{pid}/status") or ""
+    pending = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith(("SigPnd:", "ShdPnd:"))]
+    return any(mask & _SIGKILL_BIT for mask in pending)
 
 
 def hierarchies_of(pid: int | str) -> dict[str, Place]:

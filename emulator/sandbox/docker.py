@@ -75,6 +75,8 @@ class DockerBackend:
             open_files="kernel",
             user="kernel",
             shared_memory="kernel",
+            # Elsewhere the engine pauses what has been idle for a while: later than Lambda would.
+            freeze="kernel" if self.engine.local and _is_root() else "watched",
         )
 
     def prepare(self, spec: SandboxSpec) -> DockerSandbox:

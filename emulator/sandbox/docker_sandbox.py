@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from emulator.errors import BackendError
 from emulator.limits import CPU_PERIOD_US, MIB
 from emulator.sandbox import docker_container, docker_engine, storage
-from emulator.sandbox.base import Ending, Exit, Figures, SandboxSpec
+from emulator.sandbox.base import FREEZE_AFTER_S, Ending, Exit, Figures, SandboxSpec
 from emulator.sandbox.docker_calls import EngineRefused
-from emulator.sandbox.docker_stdio import Attached, Pipes
+from emulator.sandbox.docker_stdio import Attached, Pipes, runtime_of
 
 if TYPE_CHECKING:
     from emulator.sandbox.cgroup import ControlGroup
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 RUNTIME_API_HOST: Final = "127.0.0.1"
 RUNTIME_API_PORT: Final = 9001
+_PAUSE_AFTER_S: Final = 1.0  # the engine takes 10 to 20 ms for each way
 
 Transport = Literal["namespace", "bridge"]
 
@@ -69,7 +71,9 @@ class DockerSandbox:
         self._group: ControlGroup | None = None
         self._listener: socket.socket | None = None
         self._peer: str | None = None
+        self._pid: int | None = None
         self._baseline = Figures()
+        self._frozen = False
         self._closed = False
 
     @property
@@ -141,6 +145,7 @@ class DockerSandbox:
             self._peer = docker_container.address_on(state, backend.bridge().name)
         if backend.engine.local:
             docker_container.check_visible(pid, self._container)
+            self._pid = pid
         self._stdio.started(pid)
         self._group = cgroup.ControlGroup.of_process(pid) if backend.engine.local else None
         if backend.transport == "namespace":
@@ -185,6 +190,58 @@ class DockerSandbox:
             oom_kills=now.oom_kills,
         )
 
+    @property
+    def freeze_after_s(self) -> float:
+        """At once where the control group is ours to write; later where the engine must be asked."""
+        return FREEZE_AFTER_S if self._freezable() is not None else _PAUSE_AFTER_S
+
+    def freeze(self) -> bool:
+        """By the control group's file where we may write it, else by the engine."""
+        group = self._freezable()
+        try:
+            if group is not None:
+                group.freeze()
+            else:
+                self._calls.call("POST", f"/containers/{self._container}/pause")
+        except (OSError, EngineRefused):  # it is gone, which the next invocation will be told
+            return False
+        self._frozen = True
+        return True
+
+    def thaw(self) -> None:
+        """The same way."""
+        if not self._frozen:
+            return
+        self._frozen = False
+        group = self._freezable()
+        doomed = self._is_doomed()
+        # Whoever has removed the container in the meantime has been noticed by the watcher of its first process.
+        with suppress(OSError, EngineRefused):
+            if group is not None:
+                group.thaw()
+            else:
+                self._calls.call("POST", f"/containers/{self._container}/unpause")
+        if doomed and self._stdio is not None:
+            self._stdio.await_end()
+
+    def _is_doomed(self) -> bool:
+        from emulator.sandbox.cgroup import is_doomed  # noqa: PLC0415 - imported already, where there is a process id
+
+        runtime = None if self._pid is None else runtime_of(self._pid)
+        return runtime is not None and is_doomed(runtime)
+
+    def _freezable(self) -> ControlGroup | None:
+        return self._group if self._group is not None and self._group.freezable() else None
+
+    def signal(self, number: int) -> bool:
+        """Straight to the process; an engine elsewhere could send signals to the entry point alone."""
+        pid = None if self._pid is None else runtime_of(self._pid)
+        with suppress(ProcessLookupError, PermissionError):
+            if pid is not None:
+                os.kill(pid, number)
+                return True
+        return False
+
     def kill(self) -> None:
         """SIGKILL to every process of the container."""
         self._discard()
@@ -210,15 +267,17 @@ class DockerSandbox:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
-        container, self._container = self._container, None
         if self._group is not None:
             self._group.figures()  # its last values outlive the group
             self._group.close()
+        self._pid = None
         stdio, self._stdio = self._stdio, None
         dead = False
         if stdio is not None:  # first, so that nobody is told of the death we cause
             dead = stdio.kill()  # here, since an engine may give up on a thousand processes (20.10: after 10 s)
             stdio.close()
+        self.thaw()  # on v1 what is frozen dies only once it runs again
+        container, self._container = self._container, None
         leaving = self._closed and self._backend.ending == "leave"
         starting, self._starting = self._starting, None
         if starting is not None:  # the engine removes it when it has started it

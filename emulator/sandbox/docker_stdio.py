@@ -28,6 +28,7 @@ MOUNT: Final = "/run/preflight"
 HOSTNAME: Final = "sandbox"
 _CPUS_ONLINE: Final = "/sys/devices/system/cpu/online"
 _HOSTS: Final = f"127.0.0.1\tlocalhost {HOSTNAME} {HOSTNAME}.localdomain\n::1\tlocalhost\n"
+_END_S: Final = 1.0
 _SIGNAL_BASE: Final = 128
 _LAST_SIGNAL: Final = 64
 _MARK: Final = re.compile(rb"\x00preflight-(?:mark|exit (\d+))\n")
@@ -65,6 +66,20 @@ def parse_status(status: int) -> Exit:
     return Exit(signal=signal) if 0 < signal <= _LAST_SIGNAL else Exit(status=status)
 
 
+def runtime_of(entry: int) -> int | None:
+    """The runtime among the children of a container's first process; None where it has ended, or cannot be told.
+
+    Another child is the entry point's own shell, which has its command line.
+    """
+    try:
+        children = Path(f"/proc/{entry}/task/{entry}/children").read_text(encoding="ascii").split()
+        shell = Path(f"/proc/{entry}/cmdline").read_bytes()
+        others = [child for child in children if Path(f"/proc/{child}/cmdline").read_bytes() not in {shell, b""}]
+    except OSError:  # it has just ended, or this kernel lists no children
+        return None
+    return int(others[0]) if others else None
+
+
 class Stdio(Protocol):
     """One container's standard streams, made before it starts."""
 
@@ -82,6 +97,9 @@ class Stdio(Protocol):
 
     def flush(self) -> None:
         """Return once everything written so far has gone to `on_log`."""
+
+    def await_end(self) -> None:
+        """The runtime is about to end: return when that has been told, or a second has passed."""
 
     def kill(self) -> bool:
         """SIGKILL the container's first process, and with it all others; False where only the engine can."""
@@ -150,6 +168,11 @@ class Pipes:
         """Drain the pipe."""
         if self._log is not None:
             self._log.flush()
+
+    def await_end(self) -> None:
+        """The watcher ends with it."""
+        if self._watcher is not None:
+            self._watcher.join(_END_S)
 
     def kill(self) -> bool:
         """By the handle, which cannot mean another process."""
@@ -236,6 +259,11 @@ class Attached:
         with contextlib.suppress(OSError):  # the container has just gone, and its output with it
             self._stream.sendall(b"mark\n")
             self._marked.wait(_MARK_TIMEOUT_S)
+
+    def await_end(self) -> None:
+        """The reader ends with it."""
+        if self._reader is not None:
+            self._reader.join(_END_S)
 
     def kill(self) -> bool:
         """It is out of reach."""

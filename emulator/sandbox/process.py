@@ -21,11 +21,12 @@ from typing import Literal
 from emulator.errors import BackendError, ConfigurationError
 from emulator.limits import MIB
 from emulator.sandbox import cgroup_make, interpreters
-from emulator.sandbox.base import Capabilities, Exit, Figures, SandboxSpec
+from emulator.sandbox.base import FREEZE_AFTER_S, Capabilities, Exit, Figures, SandboxSpec
 from emulator.sandbox.cgroup import ControlGroup
 from emulator.sandbox.owner import abandoned, name_prefix
-from emulator.sandbox.process_launch import Launch, python_launch
+from emulator.sandbox.process_launch import SCRATCH, Launch, python_launch
 from emulator.sandbox.process_life import API_VARIABLE, Callbacks, Life
+from emulator.sandbox.process_watch import kill_marked
 
 _BACKLOG = 16
 _PROBE_BYTES = 64 * MIB
@@ -50,6 +51,7 @@ class ProcessBackend:
         self.missing: tuple[str, ...] = ("control groups: not wanted",)
         """What of the control groups could not be had, one reason each; for `preflight doctor`."""
         self._controllers: frozenset[str] = frozenset()
+        self._freezer = False
         if cgroups:
             self._controllers, self.missing = self._probe()
 
@@ -66,6 +68,7 @@ class ProcessBackend:
             open_files="kernel",
             user="none",
             shared_memory="none",
+            freeze="kernel" if self._freezer else "watched",
         )
 
     def prepare(self, spec: SandboxSpec) -> ProcessSandbox:
@@ -117,6 +120,7 @@ class ProcessBackend:
         group = cgroup_make.create(f"{self._prefix}{secrets.token_hex(4)}", memory_bytes=_PROBE_BYTES)
         if group is None:
             return frozenset(), ("control groups: none that this user may make",)
+        self._freezer = group.freezable()
         group.remove()
         return frozenset(group.folders), group.missing
 
@@ -163,6 +167,23 @@ class ProcessSandbox:
         if figures.memory_peak_bytes is None:
             return figures
         return replace(figures, memory_peak_bytes=min(figures.memory_peak_bytes, self._spec.memory_mb * MIB))
+
+    @property
+    def freeze_after_s(self) -> float:
+        """Both ways are quick."""
+        return FREEZE_AFTER_S
+
+    def freeze(self) -> bool:
+        """The control group, else SIGSTOP to the process group: who has left that goes on."""
+        return self._life.freeze()
+
+    def thaw(self) -> None:
+        """The same way."""
+        self._life.thaw()
+
+    def signal(self, number: int) -> bool:
+        """The shell has become the runtime, so that the id is the same."""
+        return self._life.signal(number)
 
     def kill(self) -> None:
         """SIGKILL the control group, else the process tree, its group and who carries our Runtime API's address."""
@@ -222,6 +243,8 @@ def _sweep() -> None:
     with os.scandir(tempfile.gettempdir()) as entries:
         for entry in entries:
             if abandoned(entry.name) and entry.is_dir(follow_symlinks=False) and _is_ours(entry):
+                # What had no control group ended with its emulator, unless it was stopped at the time.
+                kill_marked(("TMPDIR", f"{entry.path}/{SCRATCH}"))
                 shutil.rmtree(entry, ignore_errors=True)
 
 

@@ -10,6 +10,8 @@ from emulator.sandbox.base import SandboxSpec
 from emulator.sandbox.interpreters import Interpreter
 from emulator.sandbox.sdk import sdk_entries
 
+SCRATCH = "tmp"
+"""The function's TMPDIR, in the sandbox's folder."""
 _SEARCH_PATHS = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH")
 _ROOTS = ("LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR")
 # In Lambda's LD_LIBRARY_PATH (see `emulator.variables`) these are Amazon Linux's. The host's loader finds its own by
@@ -45,7 +47,7 @@ def python_launch(spec: SandboxSpec, folder: Path, interpreter: Interpreter, cli
         site.mkdir(parents=True)
         for name, path in sdk_entries().items():
             (site / name).symlink_to(path)
-    scratch = folder / "tmp"
+    scratch = folder / SCRATCH
     scratch.mkdir(exist_ok=True)
     environment = host_environment(spec, runtime=client, language=home)
     return Launch(

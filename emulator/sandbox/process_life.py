@@ -20,7 +20,7 @@ from pathlib import Path
 from emulator.errors import BackendError
 from emulator.limits import OPEN_FILES
 from emulator.sandbox.base import Exit, Figures
-from emulator.sandbox.cgroup import ControlGroup
+from emulator.sandbox.cgroup import DEATH_S, ControlGroup, is_doomed
 from emulator.sandbox.log_pipe import LogPipe
 from emulator.sandbox.process_watch import Watcher, kill_family
 
@@ -70,6 +70,7 @@ class Life:
         self._reading = threading.Lock()
         self._callbacks: Callbacks | None = None
         self._silent = False
+        self._dying = False
         self._dead = False
         self._log: LogPipe | None = None
         self._closed = False
@@ -128,6 +129,39 @@ class Life:
             throttled_seconds=_since(before.throttled_seconds, now.throttled_seconds),
             oom_kills=now.oom_kills,
         )
+
+    def signal(self, number: int) -> bool:
+        """To the runtime alone; False where it has ended."""
+        with self._lock:
+            if self._dying:  # from here on its id may become another's
+                return False
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+                return True
+        return False
+
+    def freeze(self) -> bool:
+        """Stop every process of the control group, else of the process group; False where the runtime has ended."""
+        return self._stop_or_go(stop=True)
+
+    def thaw(self) -> None:
+        """Let them run on; a death that was due is over, and told of, when this returns."""
+        doomed = is_doomed(self.pid)
+        if self._stop_or_go(stop=False) and doomed:
+            self._reaper.join(DEATH_S)
+
+    def _stop_or_go(self, *, stop: bool) -> bool:
+        with self._lock:
+            if self._dying:
+                return False
+            try:
+                if self._group is not None and self._group.freezable():
+                    (self._group.freeze if stop else self._group.thaw)()
+                else:
+                    os.killpg(self.pid, signal.SIGSTOP if stop else signal.SIGCONT)
+            except OSError:  # gone, which the next invocation will be told
+                return False
+        return True
 
     def kill(self) -> None:
         """End every process; `on_exit` does not come for it. The figures stay."""
@@ -227,6 +261,8 @@ class Life:
                 os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
         else:
             ending = self._collect()
+        with self._lock:
+            self._dying = True
         if self._watcher is not None:
             self._watcher.stop()
         self._raw_figures()

@@ -190,6 +190,13 @@ def kill_family(pid: int, marker: tuple[str, str], *, seconds: float = 5.0) -> b
     return True
 
 
+def kill_marked(marker: tuple[str, str]) -> None:
+    """SIGKILL whoever has `marker` in the environment, stopped ones too."""
+    for process in _marked(marker):
+        with suppress(psutil.Error):
+            process.kill()
+
+
 def _marked(marker: tuple[str, str]) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():

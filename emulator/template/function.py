@@ -12,6 +12,7 @@ from typing import Final
 
 from emulator.config import Architecture, FunctionConfig
 from emulator.template.asynchronous import asynchronous_config
+from emulator.template.logging_config import logging_config
 from emulator.template.tree import Items, Node, Place, Table, Text, Value, as_items, as_table, as_text, choices, nearest
 from emulator.template.values import LAYER_TYPES, SAM_FUNCTION, Scope, layer_arn
 
@@ -26,6 +27,7 @@ _BOTH: Final = (
     "Handler",
     "ImageConfig",
     "Layers",
+    "LoggingConfig",
     "MemorySize",
     "PackageType",
     "ReservedConcurrentExecutions",
@@ -116,6 +118,7 @@ def function_config(
         environment=_environment(properties, given),
         reserved_concurrency=properties.whole_number("ReservedConcurrentExecutions"),
         asynchronous=asynchronous_config(scope, properties.entries, name),
+        logging=logging_config(scope, properties.entries),
     )
 
 

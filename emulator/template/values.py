@@ -30,6 +30,9 @@ from emulator.template.tree import (
 SAM_FUNCTION: Final = "AWS::Serverless::Function"
 CFN_FUNCTION: Final = "AWS::Lambda::Function"
 FUNCTION_TYPES: Final = frozenset({SAM_FUNCTION, CFN_FUNCTION})
+_NAMES: Final[Mapping[str, str]] = MappingProxyType(
+    {SAM_FUNCTION: "FunctionName", CFN_FUNCTION: "FunctionName", "AWS::Logs::LogGroup": "LogGroupName"}
+)
 LAYER_TYPES: Final[Mapping[str, str]] = MappingProxyType(
     {"AWS::Serverless::LayerVersion": "ContentUri", "AWS::Lambda::LayerVersion": "Content"}
 )
@@ -106,15 +109,15 @@ class Scope:
         return condition is None or self.condition(as_text(condition), condition.place)
 
     def physical_name(self, logical_id: str) -> str:
-        """What `Ref` gives: a function's `FunctionName`, a layer's ARN, else the logical id, as `sam local` does."""
+        """What `Ref` gives: the name that the resource has, a layer's ARN, else the logical id, as `sam local` does."""
         kind = self.type_of(logical_id)
         if kind in LAYER_TYPES:
             return layer_arn(logical_id)
-        properties = self._part(logical_id, "Properties")
-        if kind not in FUNCTION_TYPES or not isinstance(properties, Table) or "FunctionName" not in properties.entries:
+        properties, key = self._part(logical_id, "Properties"), _NAMES.get(kind)
+        if key is None or not isinstance(properties, Table) or key not in properties.entries:
             return logical_id
-        name = properties.entries["FunctionName"]
-        value = self._entered(f"FunctionName of {logical_id}", name.place).value(name)
+        name = properties.entries[key]
+        value = self._entered(f"{key} of {logical_id}", name.place).value(name)
         if value is not None and not as_text(value):
             raise name.place.error("there is no value", hint="Give it one, or remove the key.")
         return logical_id if value is None else as_text(value)

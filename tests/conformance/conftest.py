@@ -18,7 +18,7 @@ from typing import Any, Final
 import pytest
 
 from emulator import template
-from emulator.config import Architecture, FunctionConfig
+from emulator.config import Architecture, FunctionConfig, LoggingConfig, SystemLogLevel
 from emulator.invocation import InvocationResult
 from emulator.sandbox.base import Backend, Capabilities
 from emulator.service import LambdaService
@@ -187,6 +187,8 @@ def all_functions(folder: Path) -> dict[str, FunctionConfig]:
         replace(given["BusyLoop"], name="BusyLoop512", memory_mb=512),
         replace(given["TouchMemory"], name="TouchMemory256", memory_mb=256),
         replace(given["FillTmp"], name="FillTmpFast", memory_mb=1769),
+        replace(given["Talk"], name="TalkJson", logging=_json("INFO")),
+        replace(given["Raises"], name="RaisesJson", logging=_json("WARN")),
         replace(given["Probe"], name="ProbeConfigured", environment={"COLOUR": "blue", "LANG": "C"}),
     )
     own = (
@@ -198,6 +200,10 @@ def all_functions(folder: Path) -> dict[str, FunctionConfig]:
         _own("BusyInit", "busy_init.handler", memory_mb=128, timeout_s=10),
         _own("BusyInitExits", "busy_init.handler", memory_mb=128, timeout_s=10),
         _own("Who", "who.handler", memory_mb=128, timeout_s=10),
+        _own("Background", "background.handler", memory_mb=1769, timeout_s=10),
+        _own("BackgroundOf128", "background.handler", memory_mb=128, timeout_s=10),
+        _own("HearsSigterm", "hears_sigterm.handler"),
+        _own("InitOnce", "init_once.handler"),
         _own("SlowOnce", "slow_once.handler", timeout_s=5),
         _own("OneLayer", "layered.handler", layers=(first,)),
         _own("TwoLayers", "layered.handler", layers=(first, second)),
@@ -218,6 +224,10 @@ def layer_folders(folder: Path) -> tuple[Path, Path]:
         (layer / f"{layer.name}.txt").write_text(f"data of {layer.name}")
     (layers[0] / "python" / "loud.py").write_text("VALUE = 'the layer hides the package'\n")
     return layers
+
+
+def _json(level: SystemLogLevel) -> LoggingConfig:
+    return LoggingConfig(format="JSON", application_level="INFO", system_level=level)
 
 
 def _own(name: str, handler: str, **settings: Any) -> FunctionConfig:  # noqa: ANN401 - fields of different types

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
+from typing import Any
 
 import pytest
 
@@ -68,3 +70,35 @@ def test_output_of_a_death_is_complete(lab: Lab) -> None:
     assert result.error is not None
     assert result.error.message.endswith("exit status 5")
     assert result.log.splitlines()[1:-2] == [f"last words {number:08}".ljust(63, ".") for number in range(LINES // 4)]
+
+
+def test_json_format(lab: Lab) -> None:
+    """Lambda's lines and the runtime client's are JSON, what is printed is not; levels as configured.
+
+    "Log formats" and "Log levels", AWS Lambda Developer Guide, 2026-07; records as in `emulator.platform_log`.
+    """
+    result = lab.cold("TalkJson")
+    lines: list[Any] = [json.loads(line) if line.startswith("{") else line for line in result.log.splitlines()]
+    begun, out, error, warning, rest, done = lines
+    assert (begun["type"], done["type"]) == ("platform.start", "platform.report")
+    assert begun["record"]["requestId"] == result.request_id
+    assert (out, error) == ("a line on standard output", "a line on standard error")
+    assert warning["level"] == "WARNING"
+    assert warning["message"] == "a warning by the logging module"
+    assert warning["requestId"] == result.request_id
+    assert rest == "a line without an end"
+    assert done["record"]["status"] == "success"
+    metrics = done["record"]["metrics"]
+    assert metrics["billedDurationMs"] == result.timings.billed_ms
+    assert metrics["initDurationMs"] == pytest.approx(result.timings.init_ms, abs=0.001)
+    assert lab.invoke("TalkJson").log.count('"type":"platform.report"') == 1
+
+
+def test_json_format_of_an_exception(lab: Lab) -> None:
+    """The runtime client's record in JSON; Lambda's own lines are left out below WARN."""
+    result = lab.cold("RaisesJson")
+    [line] = result.log.splitlines()
+    record = json.loads(line)
+    # awslambdaric called it `log_level` before version 4.
+    assert (record.get("level") or record["log_level"], record["errorType"]) == ("ERROR", "ValueError")
+    assert record["requestId"] == result.request_id

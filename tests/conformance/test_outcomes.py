@@ -1,4 +1,9 @@
-"""Every way an invocation can end, in AWS's words: type, message, body, log and REPORT line."""
+"""Every way an invocation can end, in AWS's words: type, message, body, log and REPORT line.
+
+Errors and bodies: LocalStack's snapshots against AWS of 2025-11-24 and 2025-11-25; out of memory: real logs of 2026-07
+(adobe/helix issue 1001). Lines of a failed init: a real python3.11 function of 2025-12-15 (stored file 67189750501); of
+an init over 10 s: real logs of 2026-09-23 and 2024-04-14 (69036898723, 42735808333).
+"""
 
 from __future__ import annotations
 
@@ -250,3 +255,19 @@ def init_ms_of(result: InvocationResult) -> list[float]:
     """The durations of the log's INIT_REPORT lines, to 50 ms: the process is killed a moment later."""
     found = re.findall(r"INIT_REPORT Init Duration: (\S+) ms", result.log)
     return [round(float(value) / 50) * 50 for value in found]
+
+
+def test_init_that_fails_once(lab: Lab) -> None:
+    """It is run again inside the invocation, where it succeeds: an answer, without Init Duration.
+
+    "Lambda execution environment lifecycle", AWS Lambda Developer Guide, 2026-07; the lines as of a real python3.11
+    function of 2025-12-15 (stored file 67189750501).
+    """
+    result = lab.cold("InitOnce")
+    config = lab.functions["InitOnce"]
+    record = error_record("RuntimeError", "not yet", FRAMES)
+    lines = (WARNING, record, init_report("init", "error", "RuntimeError"))
+    assert_log(result, *lines, start(result), end(result), report(result, config))
+    assert_figures(result, config)
+    assert (result.payload, result.timings.init_ms) == ("imported at the second try", None)
+    assert lab.payload("InitOnce") == "imported at the second try"

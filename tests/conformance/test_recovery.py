@@ -1,4 +1,8 @@
-"""What an execution environment keeps and loses: from one invocation to the next, and over a reset."""
+"""What an execution environment keeps and loses: from one invocation to the next, and over a reset.
+
+"Lambda execution environment lifecycle", AWS Lambda Developer Guide, 2026-07 (reset, suppressed init); a file of `/tmp`
+kept and globals gone: LocalStack's snapshot against AWS of 2024-04-08.
+"""
 
 from __future__ import annotations
 

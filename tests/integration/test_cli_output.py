@@ -26,6 +26,7 @@ LIMITS = {
     "open_files",
     "user",
     "shared_memory",
+    "freeze",
 }
 REPORT_FIELDS = {
     "request_id",

@@ -268,6 +268,45 @@ def test_kill_is_silent_and_leaves_the_figures(prepare: Prepare) -> None:
     child.sandbox.throttle(on=True)
 
 
+TICKING = """
+name = "parent" if os.fork() else "child"
+beat = open(os.path.join(os.environ["FOLDER"], name), "w")
+tell(name)
+while True:
+    beat.write("x")
+    beat.flush()
+    time.sleep(0.002)
+"""
+
+
+def test_freeze_stops_all_and_thaw_lets_go_on(prepare: Prepare) -> None:
+    """The runtime and its child; a second freeze or thaw does no harm."""
+    child = prepare(TICKING)
+    child.go()
+    with Conversation(child.sandbox) as conversation:
+        assert {conversation.hear(), conversation.hear()} == {"parent", "child"}
+
+        def beats() -> list[int]:
+            folder = Path(next(path for path in ours() if "/" in path and Path(path).is_dir()))
+            return [path.stat().st_size for path in folder.iterdir() if path.is_file()]
+
+        for _ in range(2):
+            assert child.sandbox.freeze()
+            assert child.sandbox.freeze()
+            time.sleep(0.2)  # the kernel freezes in the background
+            before = beats()
+            time.sleep(0.2)
+            assert beats() == before
+            child.sandbox.thaw()
+            child.sandbox.thaw()
+            time.sleep(0.3)
+            assert all(now > then for now, then in zip(beats(), before, strict=True))
+        child.sandbox.freeze()
+    child.sandbox.kill()
+    assert not child.sandbox.freeze()
+    child.sandbox.thaw()
+
+
 def test_a_sandbox_that_never_went_is_closed(prepare: Prepare) -> None:
     """Environments made ready ahead of need may not be needed; fixtures check what is left."""
     child = prepare("tell()")
@@ -315,7 +354,7 @@ def test_nothing_is_inherited(tmp_path: Path, cgroups: bool, monkeypatch: pytest
     os.close(writer)
     shell = {"PWD", "OLDPWD", "SHLVL", "_"}
     names = set(json.loads(child.log.decode().partition("]")[0].replace("'", '"') + "]"))
-    assert names - shell - {"LC_CTYPE"} == {"AWS_LAMBDA_RUNTIME_API", "FOLDER", "MINE"}
+    assert names - shell - {"LC_CTYPE"} == {"AWS_LAMBDA_RUNTIME_API", "FOLDER", "MINE", "TMPDIR"}
     rest = child.log.decode().partition("]")[2].split()
     assert rest[0] == str(tmp_path)
     assert len(rest[1:]) == 5  # three standard streams, the conversation, and the listing itself

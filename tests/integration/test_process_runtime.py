@@ -211,7 +211,7 @@ def test_capabilities_without_control_groups() -> None:
     """Memory is watched, open files are limited, nothing else is claimed."""
     backend: Backend = ProcessBackend(cgroups=False)
     enforced = {name: how for name, how in backend.capabilities.as_dict().items() if how != "none"}
-    assert enforced == {"memory": "watched", "open_files": "kernel"}
+    assert enforced == {"memory": "watched", "open_files": "kernel", "freeze": "watched"}
     assert backend.name == "process"
 
 
@@ -219,8 +219,38 @@ def test_capabilities_with_control_groups() -> None:
     """What is missing is told by name."""
     backend = ProcessBackend()
     kernel = {name for name, how in backend.capabilities.as_dict().items() if how == "kernel"}
-    assert (kernel == {"memory", "cpu", "processes", "open_files"}) == (backend.missing == ())
+    assert (kernel == {"memory", "cpu", "processes", "open_files", "freeze"}) == (backend.missing == ())
     assert ours() == []
+
+
+def test_what_a_killed_emulator_had_stopped_is_swept(tmp_path: Path) -> None:
+    """Without a control group it cannot end by itself, and is known by its TMPDIR."""
+    script = f"""
+from pathlib import Path
+from emulator.sandbox.process import ProcessBackend
+from tests.children import running, spec
+backend = ProcessBackend(cgroups=False, launch=running("tell('here'); time.sleep(600)"))
+sandbox = backend.prepare(spec(Path({str(tmp_path)!r})))
+sandbox.go(print, print)
+connection, _ = sandbox.listener.accept()
+connection.recv(1)
+assert sandbox.freeze()
+print(sandbox.identity, flush=True)
+input()
+"""
+    emulator = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    with emulator:
+        assert emulator.stdout is not None
+        stopped = psutil.Process(int(emulator.stdout.readline()))
+        emulator.kill()
+    assert stopped.status() == psutil.STATUS_STOPPED
+    ProcessBackend(cgroups=False)
+    limit = time.monotonic() + PATIENCE_S
+    while is_alive(stopped) and time.monotonic() < limit:
+        time.sleep(0.01)
+    assert not is_alive(stopped)
 
 
 def test_what_a_killed_emulator_leaves_is_swept(tmp_path: Path) -> None:

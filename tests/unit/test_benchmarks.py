@@ -167,7 +167,7 @@ class TestVerdict:
         """Each part with targets shows them as not measured, with the reason; each has a title."""
         rows = not_measured(part, "no sam")
         assert all((each.verdict, each.note) == ("NOT MEASURED", "no sam") for each in rows)
-        assert all_pass(rows) == (part == "starts")
+        assert not all_pass(rows)
         assert TITLES[part]
 
     def test_a_row_in_json_says_null_for_what_was_not_measured(self) -> None:

@@ -66,7 +66,7 @@ def test_what_is_not_enforced_is_said() -> None:
     """Group by group, in the order of the fields, in words instead of identifiers."""
     found = capabilities("kernel", memory="watched", tmp="none", read_only_root="none")
     assert console.capability_summary(found) == (
-        "cpu, network, processes, open files, user, shared memory enforced by the kernel; memory watched; "
+        "cpu, network, processes, open files, user, shared memory, freeze enforced by the kernel; memory watched; "
         "tmp, read only root NOT enforced"
     )
 

@@ -22,6 +22,7 @@ LIMITS = (
     "open_files",
     "user",
     "shared_memory",
+    "freeze",
 )
 
 

@@ -29,7 +29,7 @@ class Fleet:
 
     def __init__(self, backend: FakeBackend, config: FunctionConfig) -> None:
         self.backend = backend
-        self.service = LambdaService({"F": config, "G": replace(config, name="G")}, backend)
+        self.service = LambdaService({"F": config, "G": replace(config, name="G")}, backend, freeze=False)
 
     def call(self, payload: bytes = b"{}", *, fresh: bool = False) -> str:
         """Invoke F and say which sandbox answered, where its runtime is `who`."""

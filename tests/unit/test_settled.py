@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emulator import settled, template
-from emulator.config import FunctionConfig
+from emulator.config import FunctionConfig, LoggingConfig
 from emulator.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -123,6 +123,13 @@ def test_a_folder_that_has_gone(path: Path, tmp_path: Path) -> None:
         environment=st.dictionaries(st.text(), st.text()).map(MappingProxyType),
         reserved_concurrency=st.none() | st.integers(),
         image=st.none() | st.text(),
+        logging=st.builds(
+            LoggingConfig,
+            format=st.sampled_from(["Text", "JSON"]),
+            application_level=st.none() | st.sampled_from(["TRACE", "FATAL"]),
+            system_level=st.none() | st.sampled_from(["DEBUG", "WARN"]),
+            group=st.none() | st.text(),
+        ),
     )
 )
 @settings(suppress_health_check=[HealthCheck.too_slow])

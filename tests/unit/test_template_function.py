@@ -268,7 +268,6 @@ def test_properties_that_do_not_matter_are_not_resolved(tmp_path: Path) -> None:
         "Tags",
         "Description",
         "Tracing",
-        "LoggingConfig",
         "VpcConfig",
         "SnapStart",
         "DeploymentPreference",

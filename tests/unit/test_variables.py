@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emulator import variables
-from emulator.config import FunctionConfig
+from emulator.config import FunctionConfig, LoggingConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -175,3 +176,15 @@ def test_measured_bytes_hold_everything(environment: dict[str, str]) -> None:
     bare = sum(len(name.encode()) + len(value.encode()) for name, value in environment.items())
     spelt = len(json.dumps(environment).encode())
     assert bare <= variables.measured_bytes(environment) <= max(spelt, 2)
+
+
+def test_logging_as_configured() -> None:
+    """The runtime client reads format and level; a group of one's own has the function's name in its streams."""
+    logging = LoggingConfig(format="JSON", application_level="DEBUG", system_level="WARN", group="/shared")
+    found = variables.function_variables(replace(function(), logging=logging), NOW)
+    assert found["AWS_LAMBDA_LOG_FORMAT"] == "JSON"
+    assert found["AWS_LAMBDA_LOG_LEVEL"] == "DEBUG"
+    assert found["AWS_LAMBDA_LOG_GROUP_NAME"] == "/shared"
+    assert re.fullmatch(r"2026/03/09/Hello\[\$LATEST\][0-9a-f]{32}", found["AWS_LAMBDA_LOG_STREAM_NAME"])
+    text = variables.function_variables(replace(function(), logging=LoggingConfig()), NOW)
+    assert not {"AWS_LAMBDA_LOG_FORMAT", "AWS_LAMBDA_LOG_LEVEL"} & text.keys()
