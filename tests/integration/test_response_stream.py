@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.command import ROOT, TEMPLATE, wait_for
+from emulator.http1 import encode_request
+from tests.command import ROOT, TEMPLATE, WAIT_S, wait_for
 from tests.serving import Client, Served, refused, served
 
 BACKENDS = [pytest.param("docker", marks=pytest.mark.engine), "process"]
@@ -145,8 +147,9 @@ def test_before_the_stream(client: Client) -> None:
 def test_a_client_that_goes_away(lab: Served, client: Client) -> None:
     """Does not stop the function, and the next one is served."""
     event = {"parts": ["first", "second", "gone"], "pause_s": 0.3}
-    response = client.invoke_with_response_stream(FunctionName="Streams", Payload=json.dumps(event))
-    next(iter(response["EventStream"]))
-    response["EventStream"].close()
+    path = "/2021-11-15/functions/Streams/response-streaming-invocations"
+    with socket.create_connection(("127.0.0.1", lab.port), timeout=WAIT_S) as direct:
+        direct.sendall(encode_request("POST", path, {}, json.dumps(event).encode()))
+        assert direct.recv(12) == b"HTTP/1.1 200"
     wait_for(lambda: "sending 'gone'" in lab.log.read_text())
     assert body_of(events_of(client)) == b"one two three"
