@@ -42,7 +42,8 @@ class AsynchronousConfig:
 class FunctionConfig:
     """Sizes in Lambda's megabytes (1,024 KB), timeout in seconds; `code` and `layers` are unpacked folders.
 
-    `handler` and `runtime` are empty and `image` is set for `PackageType: Image`.
+    `handler` and `runtime` are empty and `image` is set for `PackageType: Image`; `entry_point`, `command` and
+    `working_directory` are its `ImageConfig`, empty for what the image itself says.
     """
 
     name: str
@@ -58,6 +59,9 @@ class FunctionConfig:
     reserved_concurrency: int | None = None
     image: str | None = None
     logging: LoggingConfig = LoggingConfig()
+    entry_point: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    working_directory: str = ""
     asynchronous: AsynchronousConfig = AsynchronousConfig()
 
     @property

@@ -64,6 +64,18 @@ def code_facts(folder: Path) -> CodeFacts:
     )
 
 
+def image_facts(reference: str, folder: Path) -> CodeFacts:
+    """An image's, as far as they are known without the engine: AWS has its digest there, here its name stands for it.
+
+    Nothing of it is counted as code; `folder` is the template's, for the date.
+    """
+    return CodeFacts(
+        sha256=hashlib.sha256(reference.encode()).hexdigest(),
+        size=0,
+        modified=datetime.fromtimestamp(folder.stat().st_mtime, tz=UTC),
+    )
+
+
 def _files(folder: Path) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name != "__pycache__"]  # a run leaves it, and changes nothing by it
@@ -96,6 +108,8 @@ def configuration(config: FunctionConfig, code: CodeFacts, layers: Mapping[Path,
     }
     if config.image is None:
         document |= {"Runtime": config.runtime, "Handler": config.handler}
+    elif overriding := _image_config(config):
+        document["ImageConfigResponse"] = {"ImageConfig": overriding}
     if config.environment:
         document["Environment"] = {"Variables": dict(config.environment)}
     if config.layers:
@@ -103,6 +117,15 @@ def configuration(config: FunctionConfig, code: CodeFacts, layers: Mapping[Path,
     if targets.dead_letter is not None and targets.dead_letter.startswith("arn:"):
         document["DeadLetterConfig"] = {"TargetArn": targets.dead_letter}
     return document
+
+
+def _image_config(config: FunctionConfig) -> dict[str, Any]:
+    given = {
+        "EntryPoint": list(config.entry_point),
+        "Command": list(config.command),
+        "WorkingDirectory": config.working_directory,
+    }
+    return {name: value for name, value in given.items() if value}
 
 
 def function(config: FunctionConfig, described: Mapping[str, Any]) -> dict[str, Any]:

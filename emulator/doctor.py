@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from emulator.console import capability_summary
 from emulator.errors import PreflightError
 from emulator.sandbox import Choice, interpreters
-from emulator.sandbox.base import Capabilities
+from emulator.sandbox.base import OS_ONLY_RUNTIMES, Capabilities
 
 if TYPE_CHECKING:
     from emulator.config import FunctionConfig
@@ -112,7 +112,11 @@ def kernel_hz(boot: Path, proc: Path) -> int | None:
 
 
 def _runtime(config: FunctionConfig) -> str:
-    """Which interpreter would run the function, or why none can."""
+    """Which interpreter would run the function, or why none can; none is needed for what brings its own runtime."""
+    if config.image is not None:
+        return f"the image {config.image}"
+    if config.runtime in OS_ONLY_RUNTIMES:
+        return f"{config.runtime}: the bootstrap of the package or a layer"
     try:
         found = interpreters.find(config.runtime)
     except PreflightError as error:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from emulator import api_errors, descriptions, logs
 from emulator.api_errors import ApiError
-from emulator.descriptions import CodeFacts, code_facts
+from emulator.descriptions import CodeFacts, code_facts, image_facts
 from emulator.errors import PreflightError, QuotaError, Throttled
 from emulator.http1 import HttpRequest, HttpResponse, MalformedMessage
 from emulator.http_server import Exchange
@@ -181,7 +181,8 @@ class InvokeApi:
         return descriptions.function_url(config.name, self._urls[config.name], self._addresses[config.name], created)
 
     def _account(self) -> dict[str, Any]:
-        folders = [(config.code, *config.layers) for config in self._functions.values()]
+        packaged = (config for config in self._functions.values() if config.image is None)
+        folders = [(config.code, *config.layers) for config in packaged]
         return descriptions.account_settings(
             concurrency=self._service.concurrency.limit,
             unreserved=self._service.concurrency.unreserved,
@@ -191,7 +192,8 @@ class InvokeApi:
 
     def _configuration(self, config: FunctionConfig) -> dict[str, Any]:
         layers = {layer: self._code(layer).size for layer in config.layers}
-        return descriptions.configuration(config, self._code(config.code), layers)
+        code = self._code(config.code) if config.image is None else image_facts(config.image, config.code)
+        return descriptions.configuration(config, code, layers)
 
     def _code(self, folder: Path) -> CodeFacts:
         """Read once: what a function runs is what lay there when its environment was made, and that may be earlier."""

@@ -106,9 +106,11 @@ def truncated() -> FunctionError:
 
 
 def diagnose_exit(exit_: Exit, request_id: str) -> FunctionError:
-    """What Lambda calls the end of a runtime process that nobody asked to end."""
-    reason = _exit_reason(exit_)
-    type_ = "Runtime.OutOfMemory" if exit_.out_of_memory else "Runtime.ExitError"
+    """What Lambda calls the end of a runtime process that nobody asked to end, or that it could not begin."""
+    if exit_.invalid_entrypoint is not None:
+        type_, reason = "Runtime.InvalidEntrypoint", exit_.invalid_entrypoint
+    else:
+        type_, reason = "Runtime.OutOfMemory" if exit_.out_of_memory else "Runtime.ExitError", _exit_reason(exit_)
     return FunctionError(type=type_, message=f"RequestId: {request_id} Error: {reason}")
 
 

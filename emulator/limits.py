@@ -7,15 +7,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, Literal
 
-Stage = Literal["configuration", "package", "request", "response"]
+Stage = Literal["configuration", "package", "image", "request", "response"]
 
 MIB: Final = 1024 * 1024
 INIT_LIMIT_S: Final = 10.0
 CPU_PERIOD_US: Final = 20_000
 OPEN_FILES: Final = 1024
-PROCESSES: Final = 1024
+UNLIMITED: Final = -1
+# Soft and hard limits of each process, by getrlimit's names, as dumped at 128 MB on python3.12 (LocalStack's snapshot
+# of 2025-11-24); what is not here is unlimited there. NPROC is `processes`.
+RESOURCE_LIMITS: Final[Mapping[str, tuple[int, int]]] = MappingProxyType(
+    {
+        "core": (10 * 1024 * MIB, 10 * 1024 * MIB),
+        "memlock": (64 * 1024, 64 * 1024),
+        "nofile": (OPEN_FILES, OPEN_FILES),
+        "stack": (8 * MIB, UNLIMITED),
+    }
+)
+_PROCESSES: Final = 1024
+_PROCESSES_AT_LEAST_MEMORY: Final = 742
+_LEAST_MEMORY_MB: Final = 128
 SANDBOX_UID: Final = 993
 SANDBOX_GID: Final = 990
 
@@ -151,6 +165,15 @@ QUOTAS: Final = (
         source=_RECORDED,
     ),
     Quota(
+        name="Uncompressed image",
+        stage="image",
+        minimum=0,
+        maximum=10 * 1024 * MIB,
+        unit="bytes",
+        message="the image has {value} bytes with all its layers, and may have {maximum}",
+        source=_GUIDE,
+    ),
+    Quota(
         name="Request",
         stage="request",
         minimum=0,
@@ -187,6 +210,15 @@ QUOTAS: Final = (
         source="the size since 2025-07-31; the sentence is that of the buffered limit, none is recorded",
     ),
 )
+
+
+def processes(memory_mb: int) -> int:
+    """Processes and threads that a function may have at once: 1,024, but 742 at 128 MB.
+
+    742 is the RLIMIT_NPROC dumped there on 2025-11-24 (LocalStack's snapshot); no other size was looked at. It is held
+    as a limit of the whole sandbox, since the kernel counts an rlimit over all sandboxes of a user together.
+    """
+    return _PROCESSES_AT_LEAST_MEMORY if memory_mb == _LEAST_MEMORY_MB else _PROCESSES
 
 
 def quota(name: str) -> Quota:

@@ -263,11 +263,12 @@ class LambdaService:
 
 
 def validate(config: FunctionConfig) -> None:
-    """Refuse what Lambda would refuse at deployment: QuotaError in AWS's words, or ConfigurationError."""
-    if config.image is not None:
-        message = f"{config.name}: functions with PackageType: Image cannot be invoked yet"
-        raise ConfigurationError(message, hint="Package the function as Zip: Handler, Runtime and CodeUri.")
-    for folder in (config.code, *config.layers):
+    """Refuse what Lambda would refuse at deployment: QuotaError in AWS's words, or ConfigurationError.
+
+    An image is looked at where it lies, by the backend.
+    """
+    folders = (config.code, *config.layers) if config.image is None else ()
+    for folder in folders:
         if not folder.is_dir():
             raise ConfigurationError(f"{config.name}: there is no folder {folder}", hint="See CodeUri and ContentUri.")
     values = {
@@ -292,7 +293,7 @@ def validate(config: FunctionConfig) -> None:
         )
         raise ConfigurationError(message, hint="Lambda sets these itself; choose other names.")
     try:
-        size = unzipped_bytes((config.code, *config.layers))
+        size = unzipped_bytes(folders)
     except PermissionError as error:
         message = f"{config.name}: {error.filename} cannot be read"
         raise ConfigurationError(message, hint="Lambda's user must be able to read it too: chmod -R a+rX.") from error
@@ -352,6 +353,9 @@ def _spec(config: FunctionConfig) -> SandboxSpec:
         environment=variables.function_variables(config, time.gmtime()),
         architecture=config.architecture,
         image=config.image,
+        entry_point=config.entry_point,
+        command=config.command,
+        working_directory=config.working_directory,
     )
 
 

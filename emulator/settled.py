@@ -20,8 +20,9 @@ from emulator.errors import ConfigurationError
 DEFAULT_NAMES: Final = ("template.yaml", "template.yml", "template.json")
 _PLAIN: Final = (
     *("name", "handler", "runtime", "architecture", "memory_mb", "timeout_s", "ephemeral_storage_mb"),
-    *("reserved_concurrency", "image"),
+    *("reserved_concurrency", "image", "entry_point", "command", "working_directory"),
 )
+_TUPLES: Final = ("entry_point", "command")
 
 
 def default_path(folder: Path) -> Path:
@@ -71,5 +72,7 @@ def _from_text(text: str) -> FunctionConfig:
     values["layers"] = tuple(Path(layer) for layer in values["layers"])
     values["environment"] = MappingProxyType(values["environment"])
     values["logging"] = LoggingConfig(**values["logging"])
+    for name in _TUPLES:  # JSON has lists alone
+        values[name] = tuple(values[name])
     values["asynchronous"] = AsynchronousConfig(**values["asynchronous"])
     return FunctionConfig(**values)

@@ -1,7 +1,7 @@
 """The environment variables of a function, as Lambda sets them.
 
-Names and values from a dump of the real service (python3.14, LocalStack's snapshot of 2026-01-12); reserved names from
-"Using environment variables", AWS Lambda Developer Guide, 2026-07.
+Names and values from a dump of the real service (python3.14, LocalStack's snapshot of 2026-01-12); reserved names, and
+what OS-only runtimes do not have, from "Using environment variables", AWS Lambda Developer Guide, 2026-07.
 """
 
 from __future__ import annotations
@@ -12,13 +12,17 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+from emulator.sandbox.base import OS_ONLY_RUNTIMES
+
 if TYPE_CHECKING:
     from emulator.config import FunctionConfig, LoggingConfig
 
 REGION: Final = "us-east-1"
 ACCOUNT: Final = "123456789012"
 
-_LIBRARIES: Final = "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib"
+# Those of OS-only runtimes, to which a language's are added (aws-lambda-base-images, 2026).
+_LIBRARIES: Final = "/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib"
+_PROGRAMS: Final = "/usr/local/bin:/usr/bin/:/bin:/opt/bin"
 
 RESERVED: Final = frozenset(
     {
@@ -85,12 +89,15 @@ def function_variables(config: FunctionConfig, now: time.struct_time) -> dict[st
     The credentials are placeholders, so that an SDK's client can be made; they open nothing. The paths are Lambda's,
     which a backend without a file system of its own replaces.
     """
-    version = config.runtime.removeprefix("python")
+    return {**_platforms(config, now), **_runtimes(config), **config.environment}
+
+
+def _platforms(config: FunctionConfig, now: time.struct_time) -> dict[str, str]:
+    """What every function has; all that there is for one in an image, whose own variables name the paths."""
     logging = config.logging
     return {
         "AWS_ACCESS_KEY_ID": "PREFLIGHTPLACEHOLDER",
         "AWS_DEFAULT_REGION": REGION,
-        "AWS_EXECUTION_ENV": f"AWS_Lambda_{config.runtime}",
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(config.memory_mb),
         "AWS_LAMBDA_FUNCTION_NAME": config.name,
         "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
@@ -103,17 +110,31 @@ def function_variables(config: FunctionConfig, now: time.struct_time) -> dict[st
         "AWS_SESSION_TOKEN": "preflight-placeholder",
         "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
         "AWS_XRAY_DAEMON_ADDRESS": "169.254.100.1:2000",
+        "_AWS_XRAY_DAEMON_ADDRESS": "169.254.100.1",
+        "_AWS_XRAY_DAEMON_PORT": "2000",
+    }
+
+
+def _runtimes(config: FunctionConfig) -> dict[str, str]:
+    """What depends on the runtime. PYTHONPATH is set by the runtime itself, for functions that do not set it."""
+    if config.image is not None:
+        # From user agents in AWS's own logs of 2025-03 (CloudTrail) and the tests of awslambdaric, 2026-06.
+        return {"AWS_EXECUTION_ENV": "AWS_Lambda_Image"}
+    common = {
         "LAMBDA_RUNTIME_DIR": "/var/runtime",
         "LAMBDA_TASK_ROOT": "/var/task",
         "LANG": "en_US.UTF-8",
-        "LC_CTYPE": "C.UTF-8",
         "LD_LIBRARY_PATH": _LIBRARIES,
-        "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
-        "PYTHONPATH": f"/opt/python/lib/python{version}/site-packages:/opt/python:/var/runtime",
-        "SHLVL": "0",
+        "PATH": _PROGRAMS,
         "TZ": ":UTC",
-        "_AWS_XRAY_DAEMON_ADDRESS": "169.254.100.1",
-        "_AWS_XRAY_DAEMON_PORT": "2000",
         "_HANDLER": config.handler,
-        **config.environment,
+    }
+    if config.runtime in OS_ONLY_RUNTIMES:
+        return common
+    return common | {
+        "AWS_EXECUTION_ENV": f"AWS_Lambda_{config.runtime}",
+        "LC_CTYPE": "C.UTF-8",
+        "LD_LIBRARY_PATH": f"/var/lang/lib:{_LIBRARIES}",
+        "PATH": f"/var/lang/bin:{_PROGRAMS}",
+        "SHLVL": "0",
     }

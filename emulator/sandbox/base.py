@@ -16,6 +16,10 @@ from typing import Final, Literal, Protocol
 FREEZE_AFTER_S: Final = 0.01
 """Where freezing takes a tenth of a millisecond: later than the next of back-to-back calls, sooner than a person."""
 
+OS_ONLY_RUNTIMES: Final = frozenset({"provided.al2023", "provided.al2"})
+"""Runtimes that bring an operating system and no language ("Lambda runtimes", AWS Lambda Developer Guide, 2026)."""
+WRAPPER_VARIABLE: Final = "AWS_LAMBDA_EXEC_WRAPPER"
+"""Names the script that a managed runtime is started through ("Modifying the runtime environment", guide, 2026-07)."""
 Enforcement = Literal["kernel", "watched", "none"]
 Ending = Literal["remove", "leave", "keep"]
 """What becomes of a closed sandbox: it is gone when `close` returns; or its removal is under way then, for a process
@@ -51,7 +55,8 @@ class Capabilities:
 class SandboxSpec:
     """What to start; memory and /tmp in Lambda's MB, `cpu_share` in vCPUs, `environment` complete and final.
 
-    `environment` carries everything but `AWS_LAMBDA_RUNTIME_API`, which the sandbox knows.
+    `environment` carries everything but `AWS_LAMBDA_RUNTIME_API`, which the sandbox knows. With an `image` there is
+    neither handler, runtime, code nor layer; `entry_point`, `command` and `working_directory` are empty for its own.
     """
 
     function_name: str
@@ -65,6 +70,14 @@ class SandboxSpec:
     environment: Mapping[str, str]
     architecture: str = "x86_64"
     image: str | None = None
+    entry_point: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    working_directory: str = ""
+
+    @property
+    def os_only(self) -> bool:
+        """Whether the package brings its own runtime."""
+        return self.runtime in OS_ONLY_RUNTIMES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,13 +98,15 @@ class Figures:
 class Exit:
     """How the runtime process ended: `status` for exit(n), `signal` when one killed it; `out_of_memory` is proven.
 
-    `lost` says why the sandbox itself went away, which is not the function's doing.
+    `lost` says why the sandbox itself went away, which is not the function's doing; `invalid_entrypoint` why there
+    never was a process, in Lambda's words.
     """
 
     status: int | None = None
     signal: int | None = None
     out_of_memory: bool = False
     lost: str | None = None
+    invalid_entrypoint: str | None = None
 
 
 class Sandbox(Protocol):

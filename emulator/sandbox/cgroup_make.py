@@ -13,14 +13,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from emulator.errors import BackendError
-from emulator.limits import PROCESSES
 from emulator.sandbox.cgroup import V1_CONTROLLERS, ControlGroup, hierarchies_of, remove_tree, write_file
 from emulator.sandbox.cgroup_texts import Place
 
 _V2_WANTED = ("memory", "cpu", "pids")
 
 
-def create(name: str, *, memory_bytes: int, processes: int = PROCESSES) -> ControlGroup | None:
+def create(name: str, *, memory_bytes: int, processes: int) -> ControlGroup | None:
     """Make an empty group with a hard limit of memory without swap; None where not one controller can be had.
 
     What could not be had of it is in the group's `missing`. The CPU is not limited yet.

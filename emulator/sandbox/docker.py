@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from emulator.sandbox.docker_disks import DiskKeeper
     from emulator.sandbox.docker_engine import Engine
     from emulator.sandbox.docker_network import Bridge
+    from emulator.sandbox.docker_stdio import Shell
 
 
 class DockerBackend:
@@ -59,6 +61,7 @@ class DockerBackend:
         self._live: dict[int, DockerSandbox] = {}
         self._images: dict[tuple[str, str], image_find.BaseImage] = {}
         self._bridge: Bridge | None = None
+        self._shell: Shell | None = None
         self._next_cpu = 0
         self._sweeper: threading.Thread | None = None
 
@@ -82,7 +85,7 @@ class DockerBackend:
     def prepare(self, spec: SandboxSpec) -> DockerSandbox:
         """A container that starts, and whose entry point waits for *go*; who asks for its listener waits for it."""
         docker_container.check_readable(spec)
-        sandbox = DockerSandbox(self, spec, self._base_image(spec.runtime, spec.architecture))
+        sandbox = self._sandbox(spec)
         with self._lock:
             self._live[id(sandbox)] = sandbox
         try:
@@ -161,12 +164,17 @@ class DockerBackend:
             return self._bridge
 
     def disk(self, size_mb: int, base: image_find.BaseImage) -> storage.Disk | None:
-        """A disk for `/tmp`, by ourselves or by a privileged helper container; None where neither may make one."""
+        """A disk for `/tmp`, by ourselves or by a privileged helper container; None where neither may make one.
+
+        The helper is a Python program: where `base` has none, it runs on the image of the emulator's own Python.
+        """
         if not self.disks:
             return None
         if storage.may_attach():
             with self._attaching:  # the kernel names the same free device to all who ask at once
                 return storage.TmpDisk(size_mb, Path(docker_container.scratch_folder()))
+        if self._keeper is None and not base.python:
+            base = self._base_image(f"python{sys.version_info.major}.{sys.version_info.minor}", _architecture())
         with self._lock:
             from emulator.sandbox.docker_disks import DiskKeeper  # noqa: PLC0415 - only where we are not root
 
@@ -187,12 +195,27 @@ class DockerBackend:
             first, self._next_cpu = self._next_cpu, (self._next_cpu + count) % there
         return ",".join(str((first + offset) % there) for offset in range(count))
 
+    def _sandbox(self, spec: SandboxSpec) -> DockerSandbox:
+        if spec.image is None:
+            return DockerSandbox(self, spec, self._base_image(spec.runtime, spec.architecture))
+        from emulator.sandbox.docker_shell import portable_shell  # noqa: PLC0415 - see docker_calls
+
+        with self._lock:
+            self._shell = self._shell or portable_shell(self.engine)
+        # Not kept: the author may build the image anew at any time.
+        return DockerSandbox(self, spec, image.function_image(self.engine, spec), self._shell)
+
     def _base_image(self, runtime: str, architecture: str) -> image_find.BaseImage:
         wanted = (runtime, architecture)
         with self._lock:
             if wanted not in self._images:
                 self._images[wanted] = image.ensure(self.engine, runtime, architecture, self._on_progress)
             return self._images[wanted]
+
+
+def _architecture() -> str:
+    machine = os.uname().machine.lower()
+    return image_find.MACHINE_NAMES.get(machine, machine)
 
 
 def _is_root() -> bool:

@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from emulator.errors import BackendError, ConfigurationError
-from emulator.limits import MIB, OPEN_FILES, PROCESSES, SANDBOX_GID, SANDBOX_UID
+from emulator.limits import MIB, RESOURCE_LIMITS, SANDBOX_GID, SANDBOX_UID, processes
 from emulator.sandbox import seccomp
 from emulator.sandbox.docker_calls import Calls, EngineRefused, Pending
-from emulator.sandbox.docker_stdio import HOSTNAME
+from emulator.sandbox.docker_stdio import HOSTNAME, keeping
 from emulator.sandbox.owner import abandoned, name_prefix, orphaned, owner
 
 if TYPE_CHECKING:
     from docker import APIClient
 
     from emulator.sandbox.base import SandboxSpec
-    from emulator.sandbox.docker_stdio import Stdio
+    from emulator.sandbox.docker_stdio import Shell, Stdio
     from emulator.sandbox.image_find import BaseImage
 
 LABEL: Final = "dev.lambda-preflight"
@@ -55,6 +55,8 @@ def create(  # noqa: PLR0913 - one keyword each for what differs between two con
     spec: SandboxSpec,
     *,
     base: BaseImage,
+    command: tuple[str, ...],
+    shell: Shell,
     stdio: Stdio,
     tmp_device: str | None,
     network: str,
@@ -67,8 +69,8 @@ def create(  # noqa: PLR0913 - one keyword each for what differs between two con
     environment = {**spec.environment, "AWS_LAMBDA_RUNTIME_API": runtime_api}
     config: dict[str, Any] = {
         "Image": base.id,
-        "Entrypoint": ["/bin/sh", "-c", stdio.entry, "preflight"],
-        "Cmd": [*base.command, spec.handler],
+        "Entrypoint": [*shell.command, "-c", keeping(stdio.entry, {*environment, *base.variables}), "preflight"],
+        "Cmd": list(command),
         "Env": [f"{name}={value}" for name, value in environment.items()],
         # A container to be kept for a look has no owner whose death would have it swept.
         "Labels": {LABEL: "sandbox", FUNCTION_LABEL: spec.function_name, **({} if keep else {OWNER_LABEL: owner()})},
@@ -78,7 +80,7 @@ def create(  # noqa: PLR0913 - one keyword each for what differs between two con
         "Hostname": HOSTNAME,
         "OpenStdin": True,
         "User": f"{SANDBOX_UID}:{SANDBOX_GID}",
-        "WorkingDir": "/var/task",
+        "WorkingDir": base.folder,
         "HostConfig": {
             "AutoRemove": not keep,
             "CapDrop": ["ALL"],
@@ -87,12 +89,12 @@ def create(  # noqa: PLR0913 - one keyword each for what differs between two con
             "LogConfig": {"Type": "none", "Config": {}},
             "Memory": memory,
             "MemorySwap": memory,
-            "Mounts": _mounts(spec, stdio, tmp_device),
+            "Mounts": _mounts(spec, {**stdio.mounts, **shell.mounts}, tmp_device),
             "NetworkMode": network,
-            "PidsLimit": PROCESSES,
+            "PidsLimit": processes(spec.memory_mb),
             "ReadonlyRootfs": True,
             "SecurityOpt": ["no-new-privileges", f"seccomp={seccomp.profile()}"],
-            "Ulimits": [{"Name": "nofile", "Soft": OPEN_FILES, "Hard": OPEN_FILES}],
+            "Ulimits": [{"Name": name, "Soft": soft, "Hard": hard} for name, (soft, hard) in RESOURCE_LIMITS.items()],
         },
     }
     return str(calls.call("POST", "/containers/create", body=config)["Id"])
@@ -111,7 +113,7 @@ def inspect(calls: Calls, container: str) -> Mapping[str, Any]:
 
 def check_readable(spec: SandboxSpec) -> None:
     """Lambda makes /var/task and /opt itself; here they are these folders, whose modes no package holds."""
-    for folder in (spec.code, *spec.layers):
+    for folder in (spec.code, *spec.layers) if spec.image is None else ():
         if folder.stat().st_mode & _EVERYBODY != _EVERYBODY:
             message = f"{folder} may not be entered by everybody, so the function's user {SANDBOX_UID} cannot read it"
             raise ConfigurationError(message, hint=f"chmod -R a+rX {folder}")
@@ -212,9 +214,9 @@ def folder_prefix() -> str:
     return name_prefix("docker")
 
 
-def _mounts(spec: SandboxSpec, stdio: Stdio, tmp_device: str | None) -> list[dict[str, Any]]:
-    mounts = [_bind("/var/task", str(spec.code.resolve()))]
-    mounts += [_bind(target, source) for target, source in stdio.mounts.items()]
+def _mounts(spec: SandboxSpec, ours: Mapping[str, str], tmp_device: str | None) -> list[dict[str, Any]]:
+    mounts = [] if spec.image is not None else [_bind("/var/task", str(spec.code.resolve()))]
+    mounts += [_bind(target, source) for target, source in ours.items()]
     if tmp_device is not None:
         mounts.append(_volume("/tmp", {"type": "ext4", "device": tmp_device, "o": "nosuid,nodev"}))  # noqa: S108 - Lambda's own
     else:

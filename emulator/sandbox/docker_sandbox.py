@@ -11,9 +11,17 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 from emulator.errors import BackendError
 from emulator.limits import CPU_PERIOD_US, MIB
 from emulator.sandbox import docker_container, docker_engine, storage
-from emulator.sandbox.base import FREEZE_AFTER_S, Ending, Exit, Figures, SandboxSpec
+from emulator.sandbox.base import FREEZE_AFTER_S, WRAPPER_VARIABLE, Ending, Exit, Figures, SandboxSpec
 from emulator.sandbox.docker_calls import EngineRefused
-from emulator.sandbox.docker_stdio import Attached, Pipes, runtime_of
+from emulator.sandbox.docker_stdio import (
+    ABSENT_STATUS,
+    DENIED_STATUS,
+    IMAGES_SHELL,
+    Attached,
+    Pipes,
+    Shell,
+    runtime_of,
+)
 
 if TYPE_CHECKING:
     from emulator.sandbox.cgroup import ControlGroup
@@ -59,11 +67,13 @@ class Host(Protocol):
 class DockerSandbox:
     """One container at a time; `reset` replaces it and keeps the disk that is its `/tmp`."""
 
-    def __init__(self, backend: Host, spec: SandboxSpec, base: BaseImage) -> None:
+    def __init__(self, backend: Host, spec: SandboxSpec, base: BaseImage, shell: Shell = IMAGES_SHELL) -> None:
         self._backend = backend
         self._calls = backend.engine.calls
         self._spec = spec
         self._base = base
+        self._shell = shell
+        self._command, self._refusal = _program(spec, base)
         self._disk: storage.Disk | None = None
         self._container: str | None = None
         self._starting: Pending | None = None
@@ -113,6 +123,8 @@ class DockerSandbox:
                 self._calls,
                 self._spec,
                 base=self._base,
+                command=self._command,
+                shell=self._shell,
                 stdio=stdio,
                 tmp_device=self._disk.device if self._disk else None,
                 network=(backend.network or docker_container.NO_NETWORK) if inside else backend.bridge().name,
@@ -155,12 +167,15 @@ class DockerSandbox:
             self._baseline = self._counters(memory=False)
 
     def go(self, on_log: Callable[[bytes], None], on_exit: Callable[[Exit], None]) -> None:
-        """One line to the entry point."""
+        """One line to the entry point, unless there is nothing that it could become."""
         self._await_start()
         if self._stdio is None:
             raise RuntimeError("go before make_ready")
         if self._group is not None:
             self._baseline = self._counters()
+        if self._refusal is not None:
+            on_exit(Exit(invalid_entrypoint=self._refusal))
+            return
         self._stdio.go(on_log, lambda ended: on_exit(self._ending(ended)))
 
     def throttle(self, on: bool) -> None:  # noqa: FBT001 - the two states are the whole meaning
@@ -175,8 +190,8 @@ class DockerSandbox:
             self._calls.call("POST", f"/containers/{self._container}/update", body=limits)
 
     def flush_log(self) -> None:
-        """Drain the runtime's output."""
-        if self._stdio is not None:
+        """Drain the runtime's output; one that was never started has none, and nobody who would answer."""
+        if self._stdio is not None and self._refusal is None:
             self._stdio.flush()
 
     def figures(self, *, memory: bool = True) -> Figures:
@@ -305,6 +320,11 @@ class DockerSandbox:
         """Add what the kernel and the engine know of the end; None means that PID 1 itself is gone."""
         if ended is None:
             return self._ending_of_container()
+        if ended.status in {ABSENT_STATUS, DENIED_STATUS}:
+            from emulator.sandbox import entrypoint  # noqa: PLC0415 - most functions need none of it
+
+            reason = entrypoint.ABSENT if ended.status == ABSENT_STATUS else entrypoint.DENIED
+            return Exit(invalid_entrypoint=entrypoint.could_not_start(self._command[0], reason))
         killed = ended.signal == 9 and bool(self._counters().oom_kills)  # noqa: PLR2004 - SIGKILL
         return Exit(status=ended.status, signal=ended.signal, out_of_memory=killed)
 
@@ -325,6 +345,19 @@ class DockerSandbox:
         if state.get("OOMKilled"):
             return Exit(signal=9, out_of_memory=True)
         return Exit(lost=f"the container ended with status {state.get('ExitCode')}")
+
+
+def _program(spec: SandboxSpec, base: BaseImage) -> tuple[tuple[str, ...], str | None]:
+    """The runtime's command, and why Lambda could not start it, where that is seen beforehand."""
+    wrapper = spec.environment.get(WRAPPER_VARIABLE)
+    if not spec.os_only and not (wrapper and base.origin == "local"):  # AWS's own bootstrap looks for it itself
+        return base.command, None
+    from emulator.sandbox import entrypoint  # noqa: PLC0415 - most functions need none of it
+
+    if wrapper and not spec.os_only:
+        return entrypoint.wrapped(base.command, wrapper), None
+    bootstrap = entrypoint.find_bootstrap(spec)
+    return (bootstrap.inside,), bootstrap.refusal
 
 
 def _pipes(cpuset: str | None) -> Pipes:

@@ -16,7 +16,8 @@ import signal
 import socket
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -42,26 +43,45 @@ _MARK_TIMEOUT_S: Final = 10.0  # a throttled shell may take a while, and an engi
 # hangs for ever.
 # The subshell keeps the shell's own words on a death by signal ("Killed") out of the function's log. HOME and HOSTNAME
 # are the engine's additions: Lambda sets neither.
-_BARE: Final = "unset HOME HOSTNAME"
+ADDED: Final = ("HOME", "HOSTNAME")
+_BARE: Final = f"unset {' '.join(ADDED)}"
+# A program that cannot be started is told apart from one that ends with 126 or 127, as scripts do.
+_FOUND: Final = (
+    'found() { case $1 in */*) [ -e "$1" ] || return 1; [ -f "$1" ] && [ -x "$1" ] || return 2;; '
+    '*) command -v "$1" >/dev/null || return 1;; esac; }'
+)
+ABSENT_STATUS: Final = 256
+DENIED_STATUS: Final = 257
 # Only as the first process of a namespace, where "all" are the function's: anywhere else it would be the machine's.
 _END_ALL: Final = "[ $$ = 1 ] && kill -9 -1"
 PIPES_ENTRY: Final = (
     # All are opened while the emulator lives for sure: a pipe that nobody holds would block whoever opens it.
-    f"exec 3<{MOUNT}/go 4>{MOUNT}/status; read -r _ <&3 || exit 125; {_BARE}; "
+    f"exec 3<{MOUNT}/go 4>{MOUNT}/status; {_FOUND}; read -r _ <&3 || exit 125; {_BARE}; "
     f"(read -r _ <&3; {_END_ALL}) </dev/null >/dev/null 2>&1 4>&- & "
-    f'(exec "$@" </dev/null >{MOUNT}/log 2>&1 3<&- 4>&-); echo $? >&4; read -r _ <&3'
+    f'if found "$1"; then (exec "$@" </dev/null >{MOUNT}/log 2>&1 3<&- 4>&-); echo $? >&4; '
+    "else echo $((255 + $?)) >&4; fi; read -r _ <&3"
 )
 # One stream for both outputs and the marks, so that they keep their order. The reader answers each line of input with
 # a mark; it is the background job, since a shell has its background jobs ignore SIGINT.
 ATTACH_ENTRY: Final = (
-    f"read -r _ || exit 125; {_BARE}; exec 3<&0 2>/dev/null; "
+    f"{_FOUND}; read -r _ || exit 125; {_BARE}; exec 3<&0 2>/dev/null; "
     f'(while read -r _ <&3; do printf "\\0preflight-mark\\n"; done; {_END_ALL}) & '
-    '(exec "$@" </dev/null 2>&1 3<&-); printf "\\0preflight-exit %s\\n" "$?"; wait'
+    'if found "$1"; then (exec "$@" </dev/null 2>&1 3<&-); printf "\\0preflight-exit %s\\n" "$?"; '
+    'else printf "\\0preflight-exit %s\\n" $((255 + $?)); fi; wait'
 )
 
 
+def keeping(entry: str, names: Container[str]) -> str:
+    """The script without the removal of those of the engine's additions that the function or its image sets itself."""
+    added = [name for name in ADDED if name not in names]
+    return entry if len(added) == len(ADDED) else entry.replace(_BARE, f"unset {' '.join(added)}" if added else ":")
+
+
 def parse_status(status: int) -> Exit:
-    """A shell's exit status as the end of the process it waited for: 128 + n means signal n."""
+    """A shell's exit status as the end of the process it waited for: 128 + n means signal n.
+
+    `ABSENT_STATUS` and `DENIED_STATUS`, which no process can end with, stay what they are.
+    """
     signal = status - _SIGNAL_BASE
     return Exit(signal=signal) if 0 < signal <= _LAST_SIGNAL else Exit(status=status)
 
@@ -78,6 +98,18 @@ def runtime_of(entry: int) -> int | None:
     except OSError:  # it has just ended, or this kernel lists no children
         return None
     return int(others[0]) if others else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shell:
+    """How the entry point's shell is started, and the host's files to mount for it, by mount point."""
+
+    command: tuple[str, ...]
+    mounts: Mapping[str, str]
+
+
+IMAGES_SHELL: Final = Shell(command=("/bin/sh",), mounts={})
+"""The one that every runtime's image has."""
 
 
 class Stdio(Protocol):

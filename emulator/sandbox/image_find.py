@@ -11,7 +11,7 @@ from emulator.sandbox.docker_engine import Engine, engine_errors
 
 Progress = Callable[[str], None]
 
-LOCAL_REPOSITORY = "lambda-preflight/python"
+LOCAL_REPOSITORY = "lambda-preflight"
 LABEL = "dev.lambda-preflight.image"
 # The engine's names of architectures (which are Go's) and the machine's own, to Lambda's.
 MACHINE_NAMES = {"x86_64": "x86_64", "amd64": "x86_64", "arm64": "arm64", "aarch64": "arm64"}
@@ -20,13 +20,18 @@ _NOT_FOUND = 404
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaseImage:
-    """What a sandbox starts from: `id` to run, and `command`, to which the handler's name is appended."""
+    """What a sandbox starts from: `id` to run, and the `command` in it, empty where the package brings the program.
+
+    `python` is X.Y of the interpreter in /var/lang, empty where there is none; `variables` are names that it sets.
+    """
 
     id: str
-    origin: Literal["aws", "local"]
+    origin: Literal["aws", "local", "function"]
     reference: str
     python: str
     command: tuple[str, ...]
+    folder: str = "/var/task"
+    variables: frozenset[str] = frozenset()
 
 
 def inspect_all(engine: Engine, references: Sequence[str]) -> list[Mapping[str, Any] | None]:
@@ -44,9 +49,16 @@ def inspect_all(engine: Engine, references: Sequence[str]) -> list[Mapping[str, 
         return seen
 
 
-def reference_of(python: str, key: str) -> str:
-    """Our image's name for an X.Y and the key of its content."""
-    return f"{LOCAL_REPOSITORY}:{python}-{key[:12]}"
+def repository_and_tag(runtime: str) -> tuple[str, str]:
+    """AWS's names for a runtime's image: `python` and `3.12` for python3.12, `provided` and `al2023` for the other."""
+    family = "python" if runtime.startswith("python") else "provided"
+    return family, runtime.removeprefix(family).removeprefix(".")
+
+
+def reference_of(runtime: str, key: str) -> str:
+    """Our image's name for a runtime and the key of its content."""
+    repository, tag = repository_and_tag(runtime)
+    return f"{LOCAL_REPOSITORY}/{repository}:{tag}-{key[:12]}"
 
 
 def if_ours(seen: Mapping[str, Any] | None, key: str) -> Mapping[str, Any] | None:

@@ -22,8 +22,10 @@ from emulator.errors import BackendError, ConfigurationError
 
 # What awslambdaric needs at run time; fixed as a set because `/var/runtime` must hold these and nothing else.
 _DISTRIBUTIONS = ("awslambdaric", "simplejson", "snapshot-restore-py")
-# Part of every cache folder's name: raise it when what goes into the folder changes.
-_RECIPE = 1
+# What of ours goes beside them: see there.
+_BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
+# Part of every cache folder's name: raise it when what goes into the folder changes, `bootstrap.py` too.
+_RECIPE = 2
 # Site packages are not needed to say who one is, and reading them would cost more than the rest of the start.
 _WHO_ARE_YOU = """
 import json, os, platform, sys
@@ -69,8 +71,8 @@ def python_version(runtime: str) -> tuple[int, int]:
     """`python3.12` -> (3, 12); `ConfigurationError` for every runtime that is not Python 3."""
     match = re.fullmatch(r"python3\.(\d{1,2})", runtime)
     if match is None:
-        message = f"Runtime {runtime!r} cannot be emulated: only Python 3 runtimes can, for now"
-        raise ConfigurationError(message, hint="use a Runtime such as python3.12")
+        message = f"Runtime {runtime!r} cannot be emulated: only those of Python 3 and OS-only ones can"
+        raise ConfigurationError(message, hint="use a Runtime such as python3.12, or provided.al2023 with a bootstrap")
     return 3, int(match[1])
 
 
@@ -287,6 +289,7 @@ def _fill(staging: Path, interpreter: Interpreter, versions: dict[str, str], fol
             _copy_distribution(name, staging)
     else:
         _fetch(staging, interpreter, versions, folder)
+    shutil.copyfile(_BOOTSTRAP, staging / _BOOTSTRAP.name)
     compiling = ["-I", "-S", "-m", "compileall", "-qq", "--invalidation-mode", "unchecked-hash"]
     places = ["-s", str(staging), "-p", str(folder), str(staging)]
     # A file that does not compile is left to the interpreter, which says so at import, as on Lambda.

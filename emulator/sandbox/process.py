@@ -1,4 +1,4 @@
-"""A sandbox without an engine: AWS's runtime client as a child process, limited by the kernel where we may ask it to.
+"""A sandbox without an engine: the runtime as a child process, limited by the kernel where we may ask it to.
 
 The function sees the host: its files, its network, its users, its /tmp. What that leaves unenforced is in
 `ProcessBackend.capabilities`, never implied.
@@ -19,17 +19,17 @@ from pathlib import Path
 from typing import Literal
 
 from emulator.errors import BackendError, ConfigurationError
-from emulator.limits import MIB
+from emulator.limits import MIB, processes
 from emulator.sandbox import cgroup_make, interpreters
 from emulator.sandbox.base import FREEZE_AFTER_S, Capabilities, Exit, Figures, SandboxSpec
 from emulator.sandbox.cgroup import ControlGroup
 from emulator.sandbox.owner import abandoned, name_prefix
-from emulator.sandbox.process_launch import SCRATCH, Launch, python_launch
+from emulator.sandbox.process_launch import SCRATCH, Launch, custom_launch, python_launch
 from emulator.sandbox.process_life import API_VARIABLE, Callbacks, Life
 from emulator.sandbox.process_watch import kill_marked
 
 _BACKLOG = 16
-_PROBE_BYTES = 64 * MIB
+_PROBE_MB = 64
 
 LaunchMaker = Callable[[SandboxSpec, Path], Launch]
 
@@ -37,13 +37,14 @@ LaunchMaker = Callable[[SandboxSpec, Path], Launch]
 class ProcessBackend:
     """Child processes; `cgroups=False` does without control groups even where they can be had.
 
-    `launch` makes the command for a spec and a folder to put things in; by default AWS's runtime client for Python.
+    `launch` makes the command for a spec and a folder to put things in; by default AWS's runtime client for Python, or
+    the package's own bootstrap.
     """
 
     name: Literal["process"] = "process"
 
     def __init__(self, *, cgroups: bool = True, launch: LaunchMaker | None = None) -> None:
-        self._launch = launch or _python_launcher()
+        self._launch = launch or _launcher()
         self._lock = threading.Lock()
         self._live: dict[int, ProcessSandbox] = {}
         self._prefix = name_prefix("process")
@@ -102,11 +103,11 @@ class ProcessBackend:
         with self._lock:
             self._live.pop(id(sandbox), None)
 
-    def group(self, memory_bytes: int) -> ControlGroup | None:
-        """A new control group with these limits; None where this machine was found to have none for us."""
+    def group(self, memory_mb: int) -> ControlGroup | None:
+        """A new control group with this memory size's limits; None where this machine was found to have none for us."""
         if not self._controllers:
             return None
-        group = cgroup_make.create(f"{self._prefix}{secrets.token_hex(4)}", memory_bytes=memory_bytes)
+        group = self._make_group(memory_mb)
         had = frozenset(()) if group is None else frozenset(group.folders)
         if not self._controllers <= had:
             if group is not None:
@@ -117,12 +118,16 @@ class ProcessBackend:
 
     def _probe(self) -> tuple[frozenset[str], tuple[str, ...]]:
         """Which controllers a child can be put under, and what is missing of them; 2 ms."""
-        group = cgroup_make.create(f"{self._prefix}{secrets.token_hex(4)}", memory_bytes=_PROBE_BYTES)
+        group = self._make_group(_PROBE_MB)
         if group is None:
             return frozenset(), ("control groups: none that this user may make",)
         self._freezer = group.freezable()
         group.remove()
         return frozenset(group.folders), group.missing
+
+    def _make_group(self, memory_mb: int) -> ControlGroup | None:
+        name = f"{self._prefix}{secrets.token_hex(4)}"
+        return cgroup_make.create(name, memory_bytes=memory_mb * MIB, processes=processes(memory_mb))
 
 
 class ProcessSandbox:
@@ -150,7 +155,10 @@ class ProcessSandbox:
         return self._listener
 
     def go(self, on_log: Callable[[bytes], None], on_exit: Callable[[Exit], None]) -> None:
-        """One line to the waiting shell."""
+        """One line to the waiting shell, unless there is nothing that it could become."""
+        if self._launch.refusal is not None:
+            on_exit(Exit(invalid_entrypoint=self._launch.refusal))
+            return
         self._life.go(Callbacks(on_log=on_log, on_exit=on_exit))
 
     def throttle(self, on: bool) -> None:  # noqa: FBT001 - the two states are the whole meaning
@@ -216,7 +224,7 @@ class ProcessSandbox:
                 self._launch.argv,
                 {**self._launch.environment, API_VARIABLE: f"{host}:{port}"},
                 self._spec.code,
-                group=self._backend.group(limit),
+                group=self._backend.group(self._spec.memory_mb),
                 watched_limit=limit if self._backend.capabilities.memory == "watched" else None,
             )
         except BaseException:
@@ -225,10 +233,12 @@ class ProcessSandbox:
         return listener, life
 
 
-def _python_launcher() -> LaunchMaker:
+def _launcher() -> LaunchMaker:
     find = functools.cache(interpreters.find)
 
     def launch(spec: SandboxSpec, folder: Path) -> Launch:
+        if spec.os_only:
+            return custom_launch(spec, folder)
         interpreter = find(spec.runtime)
         return python_launch(spec, folder, interpreter, interpreters.runtime_client(interpreter))
 

@@ -1,4 +1,4 @@
-"""What a child process is started with: Lambda's Python, paths and environment, as far as the host's files allow."""
+"""What a child process is started with: the runtime's program, paths and environment, as far as the host allows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from emulator.sandbox.base import SandboxSpec
+from emulator.sandbox.base import WRAPPER_VARIABLE, SandboxSpec
+from emulator.sandbox.entrypoint import find_bootstrap, wrapped
 from emulator.sandbox.interpreters import Interpreter
 from emulator.sandbox.sdk import sdk_entries
 
@@ -21,10 +22,14 @@ _LOADER_FOLDERS = frozenset({"/lib64", "/usr/lib64", "/var/lang/lib"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """A command and its whole environment but for `AWS_LAMBDA_RUNTIME_API`."""
+    """A command and its whole environment but for `AWS_LAMBDA_RUNTIME_API`.
+
+    `refusal` says in Lambda's words why the command could not be started, which is then not tried.
+    """
 
     argv: tuple[str, ...]
     environment: Mapping[str, str]
+    refusal: str | None = None
 
 
 def python_launch(spec: SandboxSpec, folder: Path, interpreter: Interpreter, client: Path) -> Launch:
@@ -47,17 +52,35 @@ def python_launch(spec: SandboxSpec, folder: Path, interpreter: Interpreter, cli
         site.mkdir(parents=True)
         for name, path in sdk_entries().items():
             (site / name).symlink_to(path)
-    scratch = folder / SCRATCH
-    scratch.mkdir(exist_ok=True)
+    layers = [str(layer.absolute()) for layer in reversed(spec.layers)]
+    argv = (str(python), "-B", str(client / "bootstrap.py"), *layers)
     environment = host_environment(spec, runtime=client, language=home)
+    if WRAPPER_VARIABLE in environment:
+        argv = wrapped(argv, environment[WRAPPER_VARIABLE])
+    return Launch(argv=argv, environment=_scratch(folder) | environment)
+
+
+def custom_launch(spec: SandboxSpec, folder: Path) -> Launch:
+    """The bootstrap that the package or a layer brings; `/var/runtime` is empty, as in OS-only runtimes' images."""
+    nothing = folder / "runtime"
+    nothing.mkdir(exist_ok=True)
+    bootstrap = find_bootstrap(spec)
+    environment = host_environment(spec, runtime=nothing, language=nothing)
     return Launch(
-        argv=(str(python), "-B", "-m", "awslambdaric", spec.handler),
-        environment={"TMPDIR": str(scratch), **environment},
+        argv=(str(bootstrap.here.absolute()),),
+        environment=_scratch(folder) | environment,
+        refusal=bootstrap.refusal,
     )
 
 
+def _scratch(folder: Path) -> dict[str, str]:
+    scratch = folder / SCRATCH
+    scratch.mkdir(exist_ok=True)
+    return {"TMPDIR": str(scratch)}
+
+
 def host_environment(spec: SandboxSpec, *, runtime: Path, language: Path) -> dict[str, str]:
-    """The function's environment with Lambda's folders replaced by the host's, in search paths and Lambda's own roots.
+    """The function's environment with Lambda's folders replaced by the host's where Lambda means a folder or a script.
 
     Other variables keep their values, also where they name a path below `/var/task` or `/opt`.
     """
@@ -69,6 +92,10 @@ def host_environment(spec: SandboxSpec, *, runtime: Path, language: Path) -> dic
         PurePosixPath("/var/lang"): (language,),
     }
     environment = dict(spec.environment)
+    if WRAPPER_VARIABLE in environment:  # one file, so the first of the folders that has it
+        places = list(_on_host(environment[WRAPPER_VARIABLE], folders))
+        there = (place for place in places if Path(place).exists())
+        environment[WRAPPER_VARIABLE] = next(there, environment[WRAPPER_VARIABLE])
     for name in (*_SEARCH_PATHS, *_ROOTS):
         if name not in environment:
             continue

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emulator.errors import BackendError
-from emulator.limits import OPEN_FILES
+from emulator.limits import OPEN_FILES, RESOURCE_LIMITS
 from emulator.sandbox.base import Exit, Figures
 from emulator.sandbox.cgroup import DEATH_S, ControlGroup, is_doomed
 from emulator.sandbox.log_pipe import LogPipe
@@ -26,9 +26,11 @@ from emulator.sandbox.process_watch import Watcher, kill_family
 
 API_VARIABLE = "AWS_LAMBDA_RUNTIME_API"
 
-# No core files: the working directory is the user's own code.
+# No core files: the working directory is the user's own code. What cannot be had of the other two is no harm.
 _WAIT_FOR_GO = f"""
 ulimit -c 0 && ulimit -n {OPEN_FILES} || exit 1
+ulimit -l {RESOURCE_LIMITS["memlock"][0] // 1024} 2>/dev/null
+ulimit -S -s {RESOURCE_LIMITS["stack"][0] // 1024} 2>/dev/null
 while [ "$1" != -- ]; do echo 0 >"$1" || exit 1; shift; done
 shift
 echo ready

@@ -26,8 +26,8 @@ from emulator.sandbox import interpreters
 from emulator.sandbox.interpreters import Interpreter
 from emulator.sandbox.sdk import sdk_files, sdk_version
 
-# Part of every image's key: raise it when the same machine should give another image.
-_RECIPE = 1
+# Part of every Python image's key: raise it when the same machine should give another image.
+_RECIPE = 2
 # 2000-01-01: zip files, which functions like to write, cannot express years before 1980.
 _MTIME = 946_684_800
 _ETC = {
@@ -35,17 +35,17 @@ _ETC = {
     "group": "root:x:0:\nsbx_user1051:x:990:\n",
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
 }
-_BUNDLES = (
+BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 )
 LD_CACHE = Path("/etc/ld.so.cache")
-_ZONES = "/usr/share/zoneinfo"
-_LOCALES = ("/usr/lib/locale/C.utf8", "/usr/lib/locale/C.UTF-8")
+ZONES = "/usr/share/zoneinfo"
+LOCALES = ("/usr/lib/locale/C.utf8", "/usr/lib/locale/C.UTF-8")
 # What manylinux2014 lets a wheel expect from the system (PEP 599) and Lambda's own images have: no X11, GL or GLib.
-_SYSTEM_LIBRARIES = (
+SYSTEM_LIBRARIES = (
     "libstdc++.so.6 libgcc_s.so.1 libz.so.1 libc.so.6 libm.so.6 libdl.so.2 libpthread.so.0 librt.so.1 libutil.so.1 "
     "libresolv.so.2 libnsl.so.1 libcrypt.so.1 libnss_files.so.2 libnss_dns.so.2 libmvec.so.1"
 )
@@ -81,7 +81,7 @@ def key(interpreter: Interpreter) -> str:
     described = {
         "recipe": _RECIPE,
         "version": interpreter.version,
-        "stats": [_stamp(path) for path in watched(interpreter)],
+        "stats": [stamp(path) for path in watched(interpreter)],
         "libraries": hashlib.sha256(LD_CACHE.read_bytes()).hexdigest() if LD_CACHE.is_file() else None,
         "client": interpreters.client_versions(),
         "sdk": sdk_version(),
@@ -94,10 +94,11 @@ def watched(interpreter: Interpreter) -> list[Path]:
     library = interpreter.prefix / "lib" / f"libpython{interpreter.python}.so.1.0"
     stdlib = interpreter.stdlib
     own = [interpreter.executable, library, stdlib, stdlib / "os.py", stdlib / "lib-dynload"]
-    return own + [Path(path) for path in ("/bin/sh", _ZONES, *_LOCALES, *_BUNDLES)]
+    return own + [Path(path) for path in ("/bin/sh", ZONES, *LOCALES, *BUNDLES)]
 
 
-def _stamp(path: Path) -> tuple[str, int, int] | None:
+def stamp(path: Path) -> tuple[str, int, int] | None:
+    """Where a file is in truth, its size and time; None where there is none."""
     try:
         seen = path.stat()
     except OSError:
@@ -107,50 +108,51 @@ def _stamp(path: Path) -> tuple[str, int, int] | None:
 
 def gather(interpreter: Interpreter, client: Path) -> Tree:
     """The whole image, with `client` as `/var/runtime`; `BackendError` where Linux and glibc are not at hand."""
-    loader = _loader_of(interpreter.executable)
+    loader = loader_of(interpreter.executable)
     extensions = _extensions(interpreter)
     shell = Path("/bin/sh").resolve()
-    libraries = _needed(loader, interpreter.executable, preload=_SYSTEM_LIBRARIES)
+    libraries = needed(loader, interpreter.executable, preload=SYSTEM_LIBRARIES)
     if "libc.so.6" not in libraries:
-        raise BackendError(f"{loader} does not tell what {interpreter.executable} needs", hint=_other_ways())
+        raise BackendError(f"{loader} does not tell what {interpreter.executable} needs", hint=other_ways())
     for file in (shell, *client.rglob("*.so"), *extensions):
-        libraries = _needed(loader, file) | libraries  # what the interpreter itself loads goes first
-    home = _merged(libraries["libc.so.6"].parent)
-    tree = _skeleton(home)
+        libraries = needed(loader, file) | libraries  # what the interpreter itself loads goes first
+    home = merged(libraries["libc.so.6"].parent)
+    tree = skeleton(home)
     library = f"libpython{interpreter.python}.so.1.0"
     if library in libraries:
         tree[f"var/lang/lib/{library}"] = Member(target=f"/{home}/{library}")
     tree |= {f"{home}/{name}": Member(source=path, mode=0o755) for name, path in libraries.items()}
-    tree |= _loader_members(loader, home)
+    tree |= loader_members(loader, home)
     tree["usr/bin/sh"] = Member(source=shell, mode=0o755)
     tree |= _python_members(interpreter, extensions)
     tree |= {f"var/runtime/{path.relative_to(client)}": Member(source=path) for path in _files(client)}
-    tree |= _shared_data(interpreter)
+    tree |= shared_data(_openssl_cafile(interpreter))
     return tree
 
 
 # ---- shared libraries ------------------------------------------------------------------------------------------------
 
 
-def _loader_of(executable: Path) -> Path:
+def loader_of(executable: Path) -> Path:
     """The dynamic loader that an executable names; glibc's, because that is what Lambda's wheels are linked against."""
     content = executable.read_bytes()
     segments = _elf_segments(content)
     if segments is None:
-        raise BackendError(f"{executable} is not a 64-bit Linux program", hint=_other_ways())
+        raise BackendError(f"{executable} is not a 64-bit Linux program", hint=other_ways())
     named = [content[at : at + length].rstrip(b"\0").decode() for kind, at, length in segments if kind == _PT_INTERP]
     if not named or "ld-linux" not in named[0]:
         found = named[0] if named else "no dynamic loader"
         message = f"{executable} does not run on glibc, as Lambda's Python does, but on {found}"
-        raise BackendError(message, hint=_other_ways())
+        raise BackendError(message, hint=other_ways())
     return Path(named[0])
 
 
-def _other_ways() -> str:
+def other_ways() -> str:
+    """What to do where no image can be made."""
     return "let the engine have AWS's own image, or use --backend process"
 
 
-def _needed(loader: Path, file: Path, preload: str = "") -> dict[str, Path]:
+def needed(loader: Path, file: Path, preload: str = "") -> dict[str, Path]:
     """Name to file of every library that `file` loads, as the loader itself finds them; `preload` names more.
 
     Nothing for a file of which something is missing here: a module of the standard library that would not load anyway.
@@ -165,16 +167,16 @@ def _needed(loader: Path, file: Path, preload: str = "") -> dict[str, Path]:
     return {name: Path(path).resolve() for name, path in found.items() if "/" not in name}
 
 
-def _merged(folder: Path) -> str:
+def merged(folder: Path) -> str:
     """`/lib/x` and `/usr/lib/x` as `usr/lib/x`: in the image `/lib` is a link whatever it is on this machine."""
     parts = folder.parts[1:]
     return "/".join(parts if parts[0] == "usr" or not re.fullmatch(r"lib(64)?|s?bin", parts[0]) else ("usr", *parts))
 
 
-def _loader_members(loader: Path, home: str) -> Tree:
+def loader_members(loader: Path, home: str) -> Tree:
     """The loader among the libraries, and a link at the path that executables name, where that is elsewhere."""
     tree = {f"{home}/{loader.name}": Member(source=loader.resolve(), mode=0o755)}
-    named = f"{_merged(loader.parent)}/{loader.name}"
+    named = f"{merged(loader.parent)}/{loader.name}"
     if not named.startswith(("usr/lib64/", f"{home}/")):
         tree[named] = Member(target=f"/{home}/{loader.name}")
     return tree
@@ -278,7 +280,8 @@ def _compile(interpreter: Interpreter, left: Mapping[Path, str], tag: str) -> Tr
 # ---- everything else -------------------------------------------------------------------------------------------------
 
 
-def _skeleton(home: str) -> Tree:
+def skeleton(home: str) -> Tree:
+    """Lambda's folders and users, and links where programs expect libraries, which lie in `home`."""
     tree = {f"etc/{name}": Member(content=text.encode()) for name, text in _ETC.items()}
     tree |= dict.fromkeys(("var/task", "var/runtime", "opt", "etc", "root"), _FOLDER)
     tree["tmp"] = Member(mode=0o1777)
@@ -288,20 +291,23 @@ def _skeleton(home: str) -> Tree:
     return tree
 
 
-def _shared_data(interpreter: Interpreter) -> Tree:
-    """Time zones, the C.UTF-8 locale and certificate authorities, as far as this machine has them."""
+def shared_data(cafile: str) -> Tree:
+    """Time zones, the C.UTF-8 locale and certificate authorities, as far as this machine has them.
+
+    `cafile` is one more place for the latter.
+    """
     tree: Tree = {}
-    for name in (_ZONES, *_LOCALES):
+    for name in (ZONES, *LOCALES):
         for path in _files(Path(name)):
             if not {"posix", "right"}.intersection(path.parts):
                 tree[str(path)[1:]] = Member(source=path.resolve())
-    if f"{_ZONES}/UTC"[1:] in tree:
-        tree["etc/localtime"] = Member(target=f"{_ZONES}/UTC")
-    bundle = next((Path(path) for path in _BUNDLES if Path(path).is_file()), None)
+    if f"{ZONES}/UTC"[1:] in tree:
+        tree["etc/localtime"] = Member(target=f"{ZONES}/UTC")
+    bundle = next((Path(path) for path in BUNDLES if Path(path).is_file()), None)
     if bundle is not None:
-        tree[_BUNDLES[0][1:]] = Member(source=bundle.resolve())
-        for place in {_BUNDLES[1], _openssl_cafile(interpreter)} - {_BUNDLES[0], ""}:
-            tree[f"{_merged(Path(place).parent)}/{Path(place).name}"] = Member(target=_BUNDLES[0])
+        tree[BUNDLES[0][1:]] = Member(source=bundle.resolve())
+        for place in {BUNDLES[1], cafile} - {BUNDLES[0], ""}:
+            tree[f"{merged(Path(place).parent)}/{Path(place).name}"] = Member(target=BUNDLES[0])
     return tree
 
 

@@ -39,6 +39,7 @@ _READ_SAM: Final = (
     *("ImageUri", "InlineCode"),
 )
 _READ_CFN: Final = (*_BOTH, "Code", "DeadLetterConfig")
+_IMAGE_CONFIG: Final = ("Command", "EntryPoint", "WorkingDirectory")
 # SAM refuses these in Globals (samtranslator 1.115, plugins/globals).
 _NOT_GLOBAL: Final = ("FunctionName", "ImageConfig", "ImageUri", "InlineCode", "PackageType")
 # Properties that do not matter here are nearest to ours with 0.70 (RuntimePolicy), slips of the pen with 0.73 and more.
@@ -97,10 +98,6 @@ def function_config(
             hint="Other values of the template's parameters may make it hold: --parameter-overrides NAME=VALUE",
         )
     properties = _properties(scope, shared, logical_id)
-    if properties.value("ImageConfig") is not None:
-        raise properties.entries["ImageConfig"].place.error(
-            "ImageConfig is not supported here", hint="Set ENTRYPOINT, CMD and WORKDIR in the image itself."
-        )
     packaged = _image(properties, folder) if _is_image(properties) else _archive(properties, folder)
     name = scope.physical_name(logical_id)
     memory, timeout = properties.whole_number("MemorySize"), properties.whole_number("Timeout")
@@ -110,6 +107,9 @@ def function_config(
         runtime=packaged.runtime,
         code=packaged.code,
         image=packaged.image,
+        entry_point=packaged.entry_point,
+        command=packaged.command,
+        working_directory=packaged.working_directory,
         layers=packaged.layers,
         architecture=_architecture(properties.value("Architectures"), scope),
         memory_mb=128 if memory is None else memory,
@@ -187,6 +187,9 @@ class _Package:
     runtime: str = ""
     layers: tuple[Path, ...] = ()
     image: str | None = None
+    entry_point: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    working_directory: str = ""
 
 
 def _is_image(properties: _Properties) -> bool:
@@ -200,14 +203,30 @@ def _image(properties: _Properties, folder: Path) -> _Package:
     for key in ("Handler", "InlineCode", "Layers", "Runtime"):
         if properties.value(key) is not None:
             raise properties.entries[key].place.error("PackageType: Image does not go with this", hint="Remove it.")
-    code = properties.value("Code")
+    code, overriding = properties.value("Code"), properties.value("ImageConfig")
+    config = replace(properties, entries={} if overriding is None else as_table(overriding))
+    for key, node in config.entries.items():
+        if key not in _IMAGE_CONFIG:
+            raise node.place.error(f"ImageConfig has no {key}", hint=choices(key, _IMAGE_CONFIG))
     if code is not None:
         properties = replace(properties, place=code.place, entries=as_table(code))
-    return _Package(code=folder.resolve(), image=properties.required("ImageUri", "Name an image that the engine has."))
+    return _Package(
+        code=folder.resolve(),
+        image=properties.required("ImageUri", "Name an image that the engine has."),
+        entry_point=_words(config, "EntryPoint"),
+        command=_words(config, "Command"),
+        working_directory=config.text("WorkingDirectory") or "",
+    )
+
+
+def _words(properties: _Properties, key: str) -> tuple[str, ...]:
+    value = properties.value(key)
+    return () if value is None else tuple(as_text(item) for item in properties.scope.items(value))
 
 
 def _archive(properties: _Properties, folder: Path) -> _Package:
-    for key, hint in (("InlineCode", "Put the code in a file."), ("ImageUri", "Add PackageType: Image.")):
+    image = "Add PackageType: Image."
+    for key, hint in (("InlineCode", "Put the code in a file."), ("ImageUri", image), ("ImageConfig", image)):
         if properties.value(key) is not None:
             raise properties.entries[key].place.error("this is not supported for PackageType: Zip", hint=hint)
     code = properties.value("CodeUri" if properties.kind == SAM_FUNCTION else "Code")

@@ -7,6 +7,7 @@ for all of them alike.
 from __future__ import annotations
 
 import json
+import os
 import platform
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +30,7 @@ __all__ = ["no_leaks"]
 ROOT: Final = Path(__file__).parents[2]
 TEMPLATE: Final = ROOT / "fixtures" / "functions" / "template.yaml"
 OWN_CODE: Final = Path(__file__).with_name("functions")
+IMAGE: Final = f"preflight-fixtures/probe:{os.getpid()}"
 RUNTIME: Final = f"python{sys.version_info.major}.{sys.version_info.minor}"
 ARCHITECTURE: Final[Architecture] = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
 
@@ -189,7 +191,9 @@ def all_functions(folder: Path) -> dict[str, FunctionConfig]:
         replace(given["FillTmp"], name="FillTmpFast", memory_mb=1769),
         replace(given["Talk"], name="TalkJson", logging=_json("INFO")),
         replace(given["Raises"], name="RaisesJson", logging=_json("WARN")),
-        replace(given["Probe"], name="ProbeConfigured", environment={"COLOUR": "blue", "LANG": "C"}),
+        replace(given["Probe"], name="ProbeConfigured", environment={"COLOUR": "blue", "LANG": "C", "HOME": "/x"}),
+        replace(given["Probe"], name="Probe128", memory_mb=128),
+        replace(given["Probe"], name="ProbePath", layers=(first,), environment={"PYTHONPATH": "/opt/own"}),
     )
     own = (
         _own("Machine", "machine.handler", memory_mb=128, timeout_s=2),
@@ -208,6 +212,9 @@ def all_functions(folder: Path) -> dict[str, FunctionConfig]:
         _own("OneLayer", "layered.handler", layers=(first,)),
         _own("TwoLayers", "layered.handler", layers=(first, second)),
         _own("TwoLayersReversed", "layered.handler", layers=(second, first)),
+        *custom_runtimes(given["Custom"], folder),
+        *wrapped_functions(given["Probe"], folder),
+        *image_functions(given["Image"]),
     )
     return given | {config.name: config for config in (*resized, *own)}
 
@@ -228,6 +235,66 @@ def layer_folders(folder: Path) -> tuple[Path, Path]:
 
 def _json(level: SystemLogLevel) -> LoggingConfig:
     return LoggingConfig(format="JSON", application_level="INFO", system_level=level)
+
+
+def custom_runtimes(custom: FunctionConfig, folder: Path) -> tuple[FunctionConfig, ...]:
+    """Functions whose bootstrap is a layer's, or cannot be started, each for another reason."""
+    script = (custom.code / "bootstrap").read_bytes()
+    layer = _file(folder / "runtime-layer" / "bootstrap", script)
+    handlers = _file(folder / "handlers" / "function.sh", (custom.code / "function.sh").read_bytes())
+    contents = {
+        "BootstrapDenied": (script, 0o644),
+        "BootstrapFromWindows": (script.replace(b"\n", b"\r\n"), 0o755),
+        "BootstrapWithoutFirstLine": (b"echo hello\n", 0o755),
+        "BootstrapExits": (b"#!/bin/sh\necho leaving\nexit 7\n", 0o755),
+    }
+    return (
+        replace(custom, name="CustomInLayer", code=handlers.parent, layers=(layer.parent,)),
+        *(
+            replace(custom, name=name, code=_file(folder / name / "bootstrap", content, mode).parent)
+            for name, (content, mode) in contents.items()
+        ),
+    )
+
+
+def wrapped_functions(probe: FunctionConfig, folder: Path) -> tuple[FunctionConfig, ...]:
+    """Functions that start through a script of a layer: one that is there, and one that is not."""
+    layer = _file(folder / "wrapper" / "wrap", b'#!/bin/sh\nexport WRAPPED="$#"\nexec "$@"\n').parent
+    return tuple(
+        replace(probe, name=name, layers=(layer,), environment={"AWS_LAMBDA_EXEC_WRAPPER": wrapper})
+        for name, wrapper in (("Wrapped", "/opt/wrap"), ("WrapperMissing", "/opt/none"))
+    )
+
+
+def image_functions(given: FunctionConfig) -> tuple[FunctionConfig, ...]:
+    """Functions of the image that `test_image_function` builds; most replace something of what it says."""
+    image = replace(given, image=IMAGE)
+    python = f"/var/lang/bin/{RUNTIME}"
+    return (
+        image,
+        replace(image, name="ImageSmall", memory_mb=128),
+        replace(image, name="ImageOutOfMemory", memory_mb=128, command=("ill.out_of_memory",)),
+        replace(image, name="ImageCommand", command=("well.echo",)),
+        replace(image, name="ImageFolder", working_directory="/var", environment={"PYTHONPATH": "/app:/var/runtime"}),
+        replace(
+            image,
+            name="ImageEntryPoint",
+            entry_point=(python, "-c", "import sys, awslambdaric.__main__ as it; it.main(['', sys.argv[1]])"),
+        ),
+        replace(image, name="ImageHome", environment={"HOME": "/tmp", "GREETING": "template"}),
+        replace(image, name="ImageAbsent", entry_point=("/not/there", "x")),
+        replace(image, name="ImageDenied", entry_point=("/app/probe.py",)),
+        replace(image, name="ImageByName", entry_point=("nothing-of-that-name",)),
+        replace(image, name="ImageExits", entry_point=(python, "-c", "print('leaving'); exit(126)")),
+        replace(image, name="ImageMissing", image=f"preflight-fixtures/no-such-image:{os.getpid()}"),
+    )
+
+
+def _file(path: Path, content: bytes, mode: int = 0o755) -> Path:
+    path.parent.mkdir()
+    path.write_bytes(content)
+    path.chmod(mode)
+    return path
 
 
 def _own(name: str, handler: str, **settings: Any) -> FunctionConfig:  # noqa: ANN401 - fields of different types

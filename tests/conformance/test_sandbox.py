@@ -91,10 +91,14 @@ def test_only_tmp_can_be_written(lab: Lab, seen: dict[str, Any]) -> None:
 
 
 def test_folders_as_on_lambda(lab: Lab, seen: dict[str, Any]) -> None:
-    """/tmp is open to all; code is not open to the function's user."""
+    """/tmp is open to all, code and layers to nobody for writing; all root's (LocalStack's snapshot of 2025-11-24).
+
+    The code's owner is whoever has it here.
+    """
     lab.needs("read_only_root", "tmp")
-    assert int(seen["modes"]["/tmp"], 8) & 0o777 == 0o777
+    assert (seen["modes"]["/tmp"], seen["modes"]["/opt"]) == ("0o41777", "0o40755")
     assert int(seen["modes"]["/var/task"], 8) & 0o022 == 0
+    assert seen["owners"] == {"/": 0, "/opt": 0, "/tmp": 0}
 
 
 def test_no_shared_memory(lab: Lab, seen: dict[str, Any]) -> None:
@@ -117,6 +121,29 @@ def test_threads(lab: Lab, seen: dict[str, Any]) -> None:
     """1,024 processes and threads together, of which the runtime needs a few."""
     lab.needs("processes")
     assert 1000 <= seen["threads"] < 1024
+
+
+def test_threads_at_the_least_memory(lab: Lab) -> None:
+    """742 at 128 MB (RLIMIT_NPROC in LocalStack's snapshot of 2025-11-24)."""
+    lab.needs("processes")
+    assert 730 <= lab.payload("Probe128", {"what": ["threads"]})["threads"] < 742
+
+
+def test_resource_limits(lab: Lab, seen: dict[str, Any]) -> None:
+    """As dumped at 128 MB on python3.12 (LocalStack's snapshot of 2025-11-24): hard and soft, and none of memory.
+
+    A process writes no core file, since its working directory is the author's own code, and the limits that a process
+    of this machine has of the rest stay.
+    """
+    found = {name: tuple(pair) for name, pair in seen["limits"].items()}
+    assert found["nofile"] == (1024, 1024)
+    if lab.backend.name == "process":
+        assert found["core"] == (0, 0)
+        return
+    none = (-1, -1)
+    assert found["core"] == (10_737_418_240, 10_737_418_240)
+    assert (found["memlock"], found["stack"]) == ((65_536, 65_536), (8_388_608, -1))
+    assert {found[name] for name in ("as", "data", "fsize", "rss")} == {none}
 
 
 def test_network(lab: Lab, seen: dict[str, Any]) -> None:
@@ -180,7 +207,7 @@ def test_environment_variables(lab: Lab, seen: dict[str, Any]) -> None:
 def test_variables_of_the_function(lab: Lab) -> None:
     """They are set, and may replace those of Lambda's that are not reserved."""
     variables = lab.payload("ProbeConfigured")["environment"]
-    assert (variables["COLOUR"], variables["LANG"]) == ("blue", "C")
+    assert (variables["COLOUR"], variables["LANG"], variables["HOME"]) == ("blue", "C", "/x")
 
 
 def test_search_paths_as_on_lambda(lab: Lab, seen: dict[str, Any]) -> None:
@@ -191,6 +218,7 @@ def test_search_paths_as_on_lambda(lab: Lab, seen: dict[str, Any]) -> None:
     assert variables["LD_LIBRARY_PATH"] == (
         "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib"
     )
+    assert variables["PYTHONPATH"] == "/var/runtime"
     assert variables["LAMBDA_TASK_ROOT"] == "/var/task"
     assert variables["LAMBDA_RUNTIME_DIR"] == "/var/runtime"
     assert seen["prefix"] == "/var/lang"
@@ -225,8 +253,17 @@ def test_one_layer(lab: Lab) -> None:
     ]
     assert path[:3] == expected
     if lab.has_own_files:
-        assert path[3] == "/var/runtime"
-        assert path[-1] == f"/var/lang/lib/{RUNTIME}/site-packages"
+        # The SDK before the client, since python3.11 (AWS's /var/runtime/bootstrap.py, read 2026-11).
+        assert path[3:5] == [f"/var/lang/lib/{RUNTIME}/site-packages", "/var/runtime"]
+
+
+def test_search_path_of_the_functions_own(lab: Lab) -> None:
+    """PYTHONPATH takes the layers' place, as AWS's /var/runtime/bootstrap.py has it (python3.11, read 2026-11)."""
+    answer = lab.payload("ProbePath")
+    path = [entry for entry in answer["path"] if "/lib" not in entry or entry.endswith("-packages")]
+    variables, site = answer["environment"], f"{answer['prefix']}/lib/{RUNTIME}/site-packages"
+    assert variables["PYTHONPATH"].endswith("/own")
+    assert path == [lab.task_root("ProbePath"), variables["LAMBDA_RUNTIME_DIR"], variables["PYTHONPATH"], site]
 
 
 @pytest.mark.parametrize(("name", "wins"), [("TwoLayers", "second"), ("TwoLayersReversed", "first")])

@@ -381,7 +381,7 @@ def test_two_groups_cannot_have_one_name(make: Make) -> None:
     """Somebody else's limits are never taken over."""
     group = make()
     with pytest.raises(BackendError, match="exists already"):
-        cgroup_make.create(group.folders["memory"].name, memory_bytes=LIMIT)
+        cgroup_make.create(group.folders["memory"].name, memory_bytes=LIMIT, processes=1024)
 
 
 def test_leftovers_are_found_by_name(make: Make) -> None:

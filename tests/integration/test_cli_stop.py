@@ -50,7 +50,7 @@ def runtime_among_children(pid: int) -> int | None:
     try:
         for child in psutil.Process(pid).children(recursive=True):
             command = child.cmdline()
-            if "awslambdaric" in command and "python" in command[0]:
+            if command[-1].endswith("/bootstrap.py") and "python" in command[0]:
                 return child.pid
     except psutil.Error:
         return None

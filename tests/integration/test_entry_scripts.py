@@ -148,6 +148,32 @@ def attached(shell_path: str, command: list[str]) -> Iterator[tuple[subprocess.P
             process.kill()
 
 
+NOT_STARTED = [
+    (["/not/there"], 256),
+    (["nothing-of-that-name", "x"], 256),
+    (["/etc/passwd"], 257),
+    (["/etc"], 257),
+    (["sh", "-c", "exit 126"], 126),
+]
+
+
+@pytest.mark.parametrize(("command", "status"), NOT_STARTED)
+def test_a_program_that_cannot_be_started(piped: Callable[[list[str]], Piped], command: list[str], status: int) -> None:
+    """Told by a status that no process can end with, and the shell says nothing into the log."""
+    script = piped(command)
+    script.go()
+    assert (script.status(), script.log()) == (status, b"")
+
+
+@pytest.mark.parametrize("shell_path", SHELLS)
+@pytest.mark.parametrize(("command", "status"), NOT_STARTED)
+def test_a_program_that_cannot_be_started_on_a_stream(shell_path: str, command: list[str], status: int) -> None:
+    """The same as over pipes."""
+    with attached(shell_path, command) as (_, stdin, output):
+        stdin.write(b"go\n")
+        assert read_line(output) == b"\0preflight-exit %d\n" % status
+
+
 @pytest.mark.parametrize(("command", "status"), ENDS)
 def test_the_end_is_told(piped: Callable[[list[str]], Piped], command: str, status: int) -> None:
     """By exit status or by a real signal; the log has the runtime's own words and none of the shell's."""

@@ -101,7 +101,8 @@ def run(client: docker.DockerClient, made: Made, command: list[str], **environme
 
 def inside(client: docker.DockerClient, made: Made, program: str) -> Any:  # noqa: ANN401 - whatever the program prints
     """What a Python program prints as JSON."""
-    status, output = run(client, made, [made.images[0].command[0], "-c", f"import json, os, sys\n{program}"])
+    command = [made.images[0].command[0], "-c", f"import json, os, sys\n{program}"]
+    status, output = run(client, made, command, PYTHONPATH="/var/runtime")
     assert status == 0, output
     return json.loads(output)
 
@@ -127,12 +128,12 @@ def test_awss_image_is_preferred_when_the_engine_has_it(
 ) -> None:
     """An image under AWS's name and of the right architecture goes before ours."""
     name = f"lambda-preflight/as-if-aws-{os.urandom(4).hex()}"
-    client.images.get(made.images[0].id).tag(name, PYTHON)
+    client.images.get(made.images[0].id).tag(f"{name}/python", PYTHON)
     monkeypatch.setattr(image, "AWS_REPOSITORY", name)
     try:
         taken = image.ensure(engine, RUNTIME, ARCHITECTURE)
     finally:
-        client.api.remove_image(f"{name}:{PYTHON}")
+        client.api.remove_image(f"{name}/python:{PYTHON}")
     assert (taken.origin, taken.id, taken.command) == ("aws", made.images[0].id, ("/var/runtime/bootstrap",))
 
 
@@ -247,8 +248,8 @@ print(json.dumps([bad, json.decoder.JSONDecoder.decode.__code__.co_filename]))
 
 def test_runtime_client_starts(client: docker.DockerClient, made: Made) -> None:
     """Without a Runtime API it fails at the connection, after every import of its own."""
-    command = [*made.images[0].command, "app.handler"]
-    status, output = run(client, made, command, AWS_LAMBDA_RUNTIME_API="127.0.0.1:9")
+    command = [*made.images[0].command]
+    status, output = run(client, made, command, AWS_LAMBDA_RUNTIME_API="127.0.0.1:9", _HANDLER="app.handler")
     assert status == 1
     assert "ConnectionRefusedError" in output
     assert "Unable to import module 'app'" in output

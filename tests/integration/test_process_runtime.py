@@ -35,7 +35,7 @@ LAMBDA_ENVIRONMENT = {
     "LAMBDA_TASK_ROOT": "/var/task",
     "LD_LIBRARY_PATH": "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/task:/opt/lib",
     "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
-    "PYTHONPATH": "/opt/python:/var/runtime",
+    "_HANDLER": "app.handler",
 }
 APP = """
 import importlib.util, json, os, sys, tempfile
@@ -145,10 +145,12 @@ def test_the_runtime_client_serves_an_event(function: tuple[ProcessBackend, Chil
         assert child.log == b"at import\ncalled\n"
         answer = json.loads(body)
         client = Path(answer["modules"]["awslambdaric"]).parents[1]
-        assert answer["path"][:3] == [str(tmp_path / "code"), str(tmp_path / "layer" / "python"), str(client)]
-        assert [entry for entry in answer["path"] if entry.endswith("-packages")] == [
-            entry for entry in answer["path"][-1:] if entry.startswith(answer["prefix"])
-        ]
+        layer, own = tmp_path / "layer" / "python", Path(answer["prefix"])
+        version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        site = Path("lib", version, "site-packages")
+        assert answer["path"][:5] == [str(it) for it in (tmp_path / "code", layer / site, layer, own / site, client)]
+        packages = {entry for entry in answer["path"] if entry.endswith("-packages")}
+        assert packages == {str(layer / site), str(own / site)}
         assert answer["ours"] is None
         assert Path(answer["modules"]["simplejson"]).is_relative_to(client)
         assert answer["python"].strip() == answer["prefix"] != sys.prefix

@@ -59,6 +59,17 @@ def test_the_model_knows_it_all(config: FunctionConfig) -> None:
     assert problems(account, "GetAccountSettingsResponse") == []
 
 
+def test_an_image(config: FunctionConfig) -> None:
+    """What ImageConfig overrides is told, where it overrides; the files of the template's folder are not its code."""
+    image = replace(config, image="app:latest", handler="", runtime="", layers=())
+    facts = descriptions.image_facts("app:latest", image.code)
+    assert "ImageConfigResponse" not in descriptions.configuration(image, facts, {})
+    found = descriptions.configuration(replace(image, entry_point=("/start",), working_directory="/app"), facts, {})
+    assert found["ImageConfigResponse"] == {"ImageConfig": {"EntryPoint": ["/start"], "WorkingDirectory": "/app"}}
+    assert (found["PackageType"], found["CodeSize"]) == ("Image", 0)
+    assert problems(found, "FunctionConfiguration") == []
+
+
 def test_the_figures_are_the_functions(config: FunctionConfig) -> None:
     """What its author would look at."""
     found = described(config)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from emulator.sandbox import docker_container, seccomp
 from emulator.sandbox.base import Exit, SandboxSpec
 from emulator.sandbox.docker_calls import EngineRefused
 from emulator.sandbox.docker_container import LABEL, OWNER_LABEL, visible_cpus
+from emulator.sandbox.docker_stdio import IMAGES_SHELL, PIPES_ENTRY, Shell
 from emulator.sandbox.image_find import BaseImage
 from emulator.sandbox.owner import owner
 from tests.fake_engine import FakeCalls
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 MIB = 1024 * 1024
 DEAD = 2**22 + 1  # one more than the kernel's largest process id
-BASE = BaseImage(id="sha256:1", origin="local", reference="x", python="3.13", command=("python", "-m", "awslambdaric"))
+BASE = BaseImage(id="sha256:1", origin="local", reference="x", python="3.13", command=("python", "bootstrap.py"))
 
 
 class Streams:
@@ -105,6 +107,8 @@ def created(client: Client, wanted: SandboxSpec, **changes: Any) -> dict[str, An
     """Create the container and give what the engine would have been sent."""
     settings: dict[str, Any] = {
         "base": BASE,
+        "command": BASE.command,
+        "shell": IMAGES_SHELL,
         "stdio": Streams(),
         "tmp_device": "/dev/loop7",
         "network": "none",
@@ -145,7 +149,12 @@ def test_limits(client: Client, tmp_path: Path) -> None:
     assert client.created["NetworkDisabled"] is True
     assert host["IpcMode"] == "none"
     assert host["PidsLimit"] == 1024
-    assert host["Ulimits"] == [{"Name": "nofile", "Soft": 1024, "Hard": 1024}]
+    assert host["Ulimits"] == [
+        {"Name": "core", "Soft": 10_737_418_240, "Hard": 10_737_418_240},
+        {"Name": "memlock", "Soft": 65_536, "Hard": 65_536},
+        {"Name": "nofile", "Soft": 1024, "Hard": 1024},
+        {"Name": "stack", "Soft": 8_388_608, "Hard": -1},
+    ]
     assert host["CpusetCpus"] == "0,1"
     assert host["LogConfig"]["Type"] == "none"
     assert not host.get("Privileged")
@@ -164,16 +173,48 @@ def test_no_cpu_quota_at_first(client: Client, tmp_path: Path) -> None:
 
 
 def test_process(client: Client, tmp_path: Path) -> None:
-    """Lambda's user and folder; the shell waits in front of the runtime's command, which gets the handler's name."""
+    """Lambda's user and folder; the shell waits in front of the runtime's command."""
     config = created(client, spec(tmp_path))
     assert config["User"] == "993:990"
     assert config["WorkingDir"] == "/var/task"
     assert config["Entrypoint"] == ["/bin/sh", "-c", "read -r _", "preflight"]
-    assert config["Cmd"] == ["python", "-m", "awslambdaric", "app.handler"]
+    assert config["Cmd"] == ["python", "bootstrap.py"]
     assert config["Image"] == "sha256:1"
     assert config["OpenStdin"] is True
     assert not config.get("Tty")
     assert sorted(config["Env"]) == ["AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001", "TZ=:UTC"]
+
+
+def test_an_image_of_the_functions_own(client: Client, tmp_path: Path) -> None:
+    """Its folder, and nothing of ours over its files but /tmp and what the waiting shell needs."""
+    shell = Shell(command=("/ours/ld.so", "/ours/sh"), mounts={"/ours/sh": "/bin/dash"})
+    base = replace(BASE, origin="function", folder="/app")
+    config = created(client, replace(spec(tmp_path), image="app:1"), base=base, shell=shell)
+    assert config["WorkingDir"] == "/app"
+    assert config["Entrypoint"] == ["/ours/ld.so", "/ours/sh", "-c", "read -r _", "preflight"]
+    assert set(mounted(config)) == {*Streams().mounts, "/ours/sh", "/tmp"}
+    assert mounted(config)["/ours/sh"] == {
+        "Type": "bind",
+        "Target": "/ours/sh",
+        "Source": "/bin/dash",
+        "ReadOnly": True,
+    }
+    assert config["User"] == "993:990"
+
+
+@pytest.mark.parametrize(
+    ("functions", "images", "removed"),
+    [((), (), "HOME HOSTNAME"), (("HOME",), (), "HOSTNAME"), ((), ("HOME",), "HOSTNAME"), (("HOSTNAME",), (), "HOME")],
+)
+def test_what_the_engine_adds(
+    client: Client, tmp_path: Path, functions: tuple[str, ...], images: tuple[str, ...], removed: str
+) -> None:
+    """Is taken away again, unless the function or its image has set it."""
+    wanted = replace(spec(tmp_path), environment=dict.fromkeys(functions, "mine"))
+    streams = Streams()
+    streams.entry = PIPES_ENTRY
+    config = created(client, wanted, base=replace(BASE, variables=frozenset(images)), stdio=streams)
+    assert f"; unset {removed}; " in config["Entrypoint"][2]
 
 
 @pytest.mark.parametrize(("keep", "removes_itself"), [(False, True), (True, False)])

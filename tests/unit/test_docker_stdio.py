@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emulator.sandbox.base import Exit
-from emulator.sandbox.docker_stdio import parse_status
+from emulator.sandbox.docker_stdio import ATTACH_ENTRY, PIPES_ENTRY, keeping, parse_status
 
 
 @pytest.mark.parametrize(
@@ -25,11 +25,31 @@ from emulator.sandbox.docker_stdio import parse_status
         (192, Exit(signal=64)),
         (193, Exit(status=193)),
         (255, Exit(status=255)),
+        (256, Exit(status=256)),
+        (257, Exit(status=257)),
     ],
 )
 def test_status(status: int, end: Exit) -> None:
     """128 and a signal's number means that signal; there are 64 of them on Linux."""
     assert parse_status(status) == end
+
+
+@pytest.mark.parametrize(
+    ("names", "line"),
+    [
+        (set(), "unset HOME HOSTNAME"),
+        ({"HOME"}, "unset HOSTNAME"),
+        ({"HOME", "HOSTNAME", "X"}, "read"),
+        ({"X"}, "HOME"),
+    ],
+)
+def test_keeping(names: set[str], line: str) -> None:
+    """What the function has set is not taken away; nothing else of the script changes."""
+    for entry in (PIPES_ENTRY, ATTACH_ENTRY):
+        kept = keeping(entry, names)
+        assert line in kept
+        assert not any(name in kept for name in names)
+        assert kept.count(";") == entry.count(";")
 
 
 @given(status=st.integers(0, 255))

@@ -107,11 +107,11 @@ def ensure(
 @pytest.mark.parametrize("tag", ["3.9", f"3.9-{HERE}"])
 def test_awss_own_image_is_taken_when_it_is_there(tag: str, engine: FakeEngine) -> None:
     """No Python of this machine is needed for it, and its bootstrap is what runs."""
-    identity = engine.has(f"{AWS_REPOSITORY}:{tag}")
+    identity = engine.has(f"{AWS_REPOSITORY}/python:{tag}")
     assert ensure(engine, "python3.9") == BaseImage(
         id=identity,
         origin="aws",
-        reference=f"{AWS_REPOSITORY}:{tag}",
+        reference=f"{AWS_REPOSITORY}/python:{tag}",
         python="3.9",
         command=("/var/runtime/bootstrap",),
     )
@@ -120,14 +120,14 @@ def test_awss_own_image_is_taken_when_it_is_there(tag: str, engine: FakeEngine) 
 
 def test_awss_image_serves_an_architecture_that_the_machine_has_not(engine: FakeEngine) -> None:
     """The engine may be able to run it; the tag that names the architecture is looked at too."""
-    engine.has(f"{AWS_REPOSITORY}:{PYTHON}", ENGINE_HERE)
-    identity = engine.has(f"{AWS_REPOSITORY}:{PYTHON}-{ELSEWHERE}", ENGINE_ELSEWHERE)
+    engine.has(f"{AWS_REPOSITORY}/python:{PYTHON}", ENGINE_HERE)
+    identity = engine.has(f"{AWS_REPOSITORY}/python:{PYTHON}-{ELSEWHERE}", ENGINE_ELSEWHERE)
     assert ensure(engine, architecture=ELSEWHERE).id == identity
 
 
 def test_awss_image_of_another_architecture_is_not_taken(engine: FakeEngine) -> None:
     """The plain tag holds whatever was pulled last."""
-    engine.has(f"{AWS_REPOSITORY}:{PYTHON}", ENGINE_ELSEWHERE)
+    engine.has(f"{AWS_REPOSITORY}/python:{PYTHON}", ENGINE_ELSEWHERE)
     assert ensure(engine).origin == "local"
 
 
@@ -137,7 +137,7 @@ def test_image_is_made_once(engine: FakeEngine) -> None:
     made = ensure(engine, on_progress=said.append)
     assert made == ensure(engine, on_progress=said.append)
     assert made.reference == REFERENCE
-    assert made.command == (f"/var/lang/bin/python{PYTHON}", "-m", "awslambdaric")
+    assert made.command == (f"/var/lang/bin/python{PYTHON}", "/var/runtime/bootstrap.py")
     assert len(engine.imports) == 1
     assert len(said) == 2
     assert PYTHON in said[0]
@@ -174,7 +174,7 @@ def test_foreign_architecture_is_refused(engine: FakeEngine) -> None:
         ensure(engine, architecture=ELSEWHERE)
     hint = caught.value.hint or ""
     assert f"set Architectures to {HERE}" in hint
-    assert f"docker pull --platform linux/{ENGINE_ELSEWHERE} {AWS_REPOSITORY}:{PYTHON}" in hint
+    assert f"docker pull --platform linux/{ENGINE_ELSEWHERE} {AWS_REPOSITORY}/python:{PYTHON}" in hint
 
 
 @pytest.mark.parametrize("told", [{"Os": "windows", "Arch": ENGINE_HERE}, {"Os": "linux", "Arch": ENGINE_ELSEWHERE}])

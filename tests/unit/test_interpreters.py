@@ -99,7 +99,7 @@ def test_python_runtimes_are_understood(minor: int) -> None:
 )
 def test_other_runtimes_are_refused(runtime: str) -> None:
     """What is not Python 3 is a mistake in the configuration, and the message names it."""
-    with pytest.raises(ConfigurationError, match="only Python 3") as caught:
+    with pytest.raises(ConfigurationError, match="only those of Python 3") as caught:
         interpreters.find(runtime)
     assert repr(runtime) in caught.value.message
     assert caught.value.hint
@@ -261,7 +261,7 @@ def names(folder: Path) -> set[str]:
 
 
 def test_own_client_is_copied_from_the_environment(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The three distributions' modules and nothing else: no metadata, no tests, no scripts; then they are compiled."""
+    """The three distributions' modules and our start, compiled, and nothing else: no metadata, tests or scripts."""
     asked = run_as(monkeypatch, lambda command: done())
     folder = interpreters.runtime_client(interpreters.find(OWN))
     found = names(folder)
@@ -269,6 +269,7 @@ def test_own_client_is_copied_from_the_environment(home: Path, monkeypatch: pyte
     assert any(name.startswith("runtime_client.") for name in found)
     assert {name.split("/")[0].split(".")[0] for name in found} == {
         "awslambdaric",
+        "bootstrap",
         "runtime_client",
         "simplejson",
         "snapshot_restore_py",
@@ -309,7 +310,8 @@ def test_other_client_is_fetched_in_the_same_versions(home: Path, monkeypatch: p
     assert pip[:4] == ["/opt/other/bin/python", "-m", "pip", "install"]
     assert {f"{name}=={version}" for name, version in interpreters.client_versions().items()} <= set(pip)
     assert {"--no-deps", "--only-binary"} <= set(pip)
-    assert names(folder) == {"awslambdaric/__main__.py", "simplejson/__init__.py", "snapshot_restore_py.py"}
+    fetched = {"awslambdaric/__main__.py", "simplejson/__init__.py", "snapshot_restore_py.py"}
+    assert names(folder) == fetched | {"bootstrap.py"}
     assert f"cp3{sys.version_info.minor + 1}" in folder.name
 
 

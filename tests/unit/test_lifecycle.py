@@ -202,6 +202,7 @@ def test_a_signal_in_gos_words(name: str, text: str) -> None:
             "Runtime.OutOfMemory",
             "Runtime exited with error: signal: killed",
         ),
+        (Exit(invalid_entrypoint="fork/exec /x: why"), "Runtime.InvalidEntrypoint", "fork/exec /x: why"),
     ],
     ids=str,
 )

@@ -16,7 +16,7 @@ from emulator.limits import QUOTAS, Quota, Stage, Violation, check, quota
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-STAGES: tuple[Stage, ...] = ("configuration", "package", "request", "response")
+STAGES: tuple[Stage, ...] = ("configuration", "package", "image", "request", "response")
 
 
 def named(row: Quota) -> str:
@@ -50,7 +50,7 @@ def test_values_are_lambdas(name: str, stage: str, minimum: int, maximum: int, u
 def test_constants_are_lambdas() -> None:
     """Init of 10 s, files, processes and user (guide, 2026-07), periods of 20 ms (doi 10.1145/3767295.3769374)."""
     assert (limits.INIT_LIMIT_S, limits.CPU_PERIOD_US) == (10.0, 20_000)
-    assert (limits.OPEN_FILES, limits.PROCESSES) == (1024, 1024)
+    assert limits.OPEN_FILES == 1024
     assert (limits.SANDBOX_UID, limits.SANDBOX_GID) == (993, 990)
 
 
@@ -150,3 +150,9 @@ def test_quota_refuses_a_name_without_a_row() -> None:
     """The same for the row itself."""
     with pytest.raises(KeyError, match="Memory"):
         quota("Memory")
+
+
+@pytest.mark.parametrize(("memory_mb", "most"), [(128, 742), (129, 1024), (256, 1024), (10_240, 1024)])
+def test_processes(memory_mb: int, most: int) -> None:
+    """The one size that was looked at on Lambda (LocalStack's snapshot of 2025-11-24), and the quota elsewhere."""
+    assert limits.processes(memory_mb) == most

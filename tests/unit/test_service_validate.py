@@ -203,6 +203,9 @@ def test_a_folder_that_may_not_be_read(config: FunctionConfig, monkeypatch: pyte
 
 
 def test_an_image_function(config: FunctionConfig) -> None:
-    """Said plainly, instead of running something else."""
-    with pytest.raises(ConfigurationError, match="PackageType: Image"):
-        validate(replace(config, image="example:1", handler="", runtime=""))
+    """Its sizes are checked as any other's; there is no package, so what lies in the template's folder is no matter."""
+    function = replace(config, image="example:1", handler="", runtime="")
+    sparse(config.code / "large", LIMIT + 1)
+    assert accepted(function)
+    assert not accepted(function, memory_mb=127)
+    assert accepted(replace(function, code=config.code / "gone"))

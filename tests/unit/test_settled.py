@@ -130,6 +130,9 @@ def test_a_folder_that_has_gone(path: Path, tmp_path: Path) -> None:
             system_level=st.none() | st.sampled_from(["DEBUG", "WARN"]),
             group=st.none() | st.text(),
         ),
+        entry_point=st.lists(st.text()).map(tuple),
+        command=st.lists(st.text()).map(tuple),
+        working_directory=st.text(),
     )
 )
 @settings(suppress_health_check=[HealthCheck.too_slow])

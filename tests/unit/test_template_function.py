@@ -137,7 +137,10 @@ def test_what_is_no_whole_number(tmp_path: Path, key: str, written: str, complai
         ("PackageType: Tar", "13: Resources.F.Properties.PackageType: 'Tar' is neither Zip nor Image"),
         ("InlineCode: pass", "13: Resources.F.Properties.InlineCode: this is not supported"),
         ("ImageUri: x", "13: Resources.F.Properties.ImageUri: this is not supported for PackageType: Zip"),
-        ("ImageConfig: {Command: [x]}", "13: Resources.F.Properties.ImageConfig: ImageConfig is not supported here"),
+        (
+            "ImageConfig: {Command: [x]}",
+            "13: Resources.F.Properties.ImageConfig: this is not supported for PackageType: Zip",
+        ),
         ("FunctionName: ''", "13: Resources.F.Properties.FunctionName: there is no value"),
         ("FunctionName: [a]", "13: Resources.F.Properties.FunctionName: one value is needed here"),
         ("Environment: {A: b}", "13: Resources.F.Properties.Environment.A: Environment holds nothing but Variables"),
@@ -239,6 +242,35 @@ def test_images(tmp_path: Path, text: str) -> None:
     """Handler and runtime are the image's own affair."""
     config = load(tmp_path, f"Resources:\n  F:\n    {text}\n").find("F")
     assert (config.image, config.handler, config.runtime, config.layers) == ("app:us-east-1", "", "", ())
+
+
+@pytest.mark.parametrize(
+    ("kind", "properties"),
+    [
+        ("AWS::Serverless::Function", "ImageUri: app"),
+        ("AWS::Lambda::Function", "Code: {ImageUri: app}"),
+    ],
+)
+def test_image_config(tmp_path: Path, kind: str, properties: str) -> None:
+    """What takes the place of the image's own ENTRYPOINT, CMD and WORKDIR, each by itself."""
+    given = "EntryPoint: [/app/start, !Ref AWS::Region], Command: [a.b], WorkingDirectory: /app"
+    whole = f"Type: {kind}, Properties: {{PackageType: Image, {properties}, ImageConfig: {{{given}}}}}"
+    config = load(tmp_path, f"Resources: {{F: {{{whole}}}}}").find("F")
+    assert (config.entry_point, config.command) == (("/app/start", "us-east-1"), ("a.b",))
+    assert config.working_directory == "/app"
+    one = f"Type: {kind}, Properties: {{PackageType: Image, {properties}, ImageConfig: {{Command: [x, y]}}}}"
+    config = load(tmp_path, f"Resources: {{F: {{{one}}}}}").find("F")
+    assert (config.entry_point, config.command, config.working_directory) == ((), ("x", "y"), "")
+
+
+def test_image_config_that_is_misspelt(tmp_path: Path) -> None:
+    """A slip would go unnoticed."""
+    text = (
+        "Resources: {F: {Type: AWS::Serverless::Function, Properties: {PackageType: Image, ImageUri: a, ImageConfig: "
+    )
+    with pytest.raises(ConfigurationError, match="ImageConfig has no Entrypoint") as caught:
+        load(tmp_path, text + "{Entrypoint: [x]}}}}").find("F")
+    assert "EntryPoint" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize(

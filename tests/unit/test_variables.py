@@ -25,7 +25,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 
 # Variables of a python3.14 function, LocalStack's snapshot against AWS of 2026-01-12, without those that come later: by
 # the sandbox (AWS_LAMBDA_RUNTIME_API), by the shell before the runtime (PWD, SHLVL) and by the runtime itself
-# (_X_AMZN_TRACE_ID).
+# (_X_AMZN_TRACE_ID, PYTHONPATH).
 DUMPED = {
     "AWS_ACCESS_KEY_ID",
     "AWS_DEFAULT_REGION",
@@ -47,7 +47,6 @@ DUMPED = {
     "LC_CTYPE",
     "LD_LIBRARY_PATH",
     "PATH",
-    "PYTHONPATH",
     "SHLVL",
     "TZ",
     "_AWS_XRAY_DAEMON_ADDRESS",
@@ -84,7 +83,7 @@ def test_names_are_lambdas() -> None:
         ("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/Hello"),
         ("LAMBDA_TASK_ROOT", "/var/task"),
         ("LAMBDA_RUNTIME_DIR", "/var/runtime"),
-        ("PYTHONPATH", "/opt/python/lib/python3.12/site-packages:/opt/python:/var/runtime"),
+        ("PATH", "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin"),
         ("TZ", ":UTC"),
         ("_HANDLER", "app.handler"),
     ],
@@ -92,6 +91,23 @@ def test_names_are_lambdas() -> None:
 def test_values_are_lambdas(name: str, value: str) -> None:
     """Those that say something about the function, its place and its time zone."""
     assert variables.function_variables(function(), NOW)[name] == value
+
+
+def test_os_only_runtime() -> None:
+    """No language's folders, and no AWS_EXECUTION_ENV ("Using environment variables", guide, 2026-07)."""
+    found = variables.function_variables(replace(function(), runtime="provided.al2023"), NOW)
+    assert set(found) == DUMPED - {"AWS_EXECUTION_ENV", "LC_CTYPE", "SHLVL"}
+    assert found["PATH"] == "/usr/local/bin:/usr/bin/:/bin:/opt/bin"
+    assert "/var/lang" not in found["LD_LIBRARY_PATH"]
+    assert found["_HANDLER"] == "app.handler"
+
+
+def test_image() -> None:
+    """Paths, language and handler are the image's own; its name in AWS_EXECUTION_ENV from user agents of 2025-03."""
+    found = variables.function_variables(replace(function({"MODEL": "small"}), runtime="", image="app:1"), NOW)
+    assert found["AWS_EXECUTION_ENV"] == "AWS_Lambda_Image"
+    own = {"LAMBDA_RUNTIME_DIR", "LAMBDA_TASK_ROOT", "LANG", "LC_CTYPE", "LD_LIBRARY_PATH", "PATH", "SHLVL", "TZ"}
+    assert set(found) == (DUMPED | {"MODEL"}) - own - {"_HANDLER"}
 
 
 def test_the_functions_own_variables_are_added() -> None:
