@@ -45,6 +45,12 @@ def not_found(arn: str) -> ApiError:
     return ApiError(status=404, type="ResourceNotFoundException", message=f"Function not found: {arn}")
 
 
+def no_url() -> ApiError:
+    """The function has no URL (recorded by LocalStack against AWS, 2024-04)."""
+    message = "The resource you requested does not exist."
+    return ApiError(status=404, type="ResourceNotFoundException", message=message)
+
+
 def elsewhere(region: str, ours: str) -> ApiError:
     """An ARN of another region (recorded by LocalStack against AWS, 2025-11)."""
     message = f"Functions from '{region}' are not reachable in this region ('{ours}')"
@@ -108,6 +114,11 @@ def not_offered(operation: str, offered: str) -> ApiError:
     """What the real API may offer and this emulator does not: the words are ours, the type is AWS's."""
     message = f"{operation} is not offered by this emulator, which offers {offered}"
     return ApiError(status=404, type="UnknownOperationException", message=message, members={})
+
+
+def method_not_allowed(method: str) -> ApiError:
+    """A method that no function URL takes; the words are ours."""
+    return ApiError(status=405, type="MethodNotAllowedException", message=f"{method} is not allowed here", members={})
 
 
 def malformed(message: str, *, status: int = 400) -> ApiError:

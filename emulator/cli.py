@@ -131,6 +131,8 @@ class StartOptions(TypedDict):
     concurrency: int
     retry_scale: float
     destinations: Path | None
+    urls: tuple[str, ...]
+    all_urls: bool
     network: str | None
     backend: Choice
 
@@ -221,12 +223,15 @@ def invoke(**options: Unpack[InvokeOptions]) -> int:
     metavar="FOLDER",
     help="Keep what would go to destinations and dead-letter queues, as JSON lines.",
 )
+@click.option("--function-url", "urls", multiple=True, metavar="NAME", help="Give this function a URL; repeatable.")
+@click.option("--function-urls", "all_urls", is_flag=True, help="Give every function a URL.")
 @network_option
 @backend_option
 def start_lambda(**options: Unpack[StartOptions]) -> None:
     """Serve the Invoke API for every function of the template, for any AWS client.
 
-    Says `Listening on http://HOST:PORT` on standard output once it takes calls, and ends at Ctrl-C or SIGTERM.
+    Says `Listening on http://HOST:PORT` on standard output once it takes calls, then `URL of NAME: http://HOST:PORT/`
+    for each function with a URL, and ends at Ctrl-C or SIGTERM.
     """
     import traceback  # noqa: PLC0415 - see below
 
@@ -242,9 +247,13 @@ def start_lambda(**options: Unpack[StartOptions]) -> None:
         concurrency=options["concurrency"],
         retry_scale=options["retry_scale"],
         destinations=options["destinations"],
+        urls=options["urls"],
+        all_urls=options["all_urls"],
     )
+    found = server.with_urls(found, settings)
     voice = server.Voice(
         ready=lambda address: _print(f"Listening on {address}"),
+        url=lambda name, address: _print(f"URL of {name}: {address}"),
         note=_note,
         log=_print_log,
         fault=lambda error: _print_log("".join(traceback.format_exception(error))),

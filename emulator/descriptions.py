@@ -21,6 +21,7 @@ from emulator.variables import ACCOUNT, REGION, function_arn
 
 if TYPE_CHECKING:
     from emulator.config import FunctionConfig
+    from emulator.url_config import FunctionUrlConfig
 
 LATEST: Final = "$LATEST"
 ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/lambda-preflight"
@@ -136,6 +137,30 @@ def function(config: FunctionConfig, described: Mapping[str, Any]) -> dict[str, 
         document["Code"] = {"RepositoryType": "ECR", "ImageUri": config.image, "ResolvedImageUri": config.image}
     if config.reserved_concurrency is not None:
         document["Concurrency"] = {"ReservedConcurrentExecutions": config.reserved_concurrency}
+    return document
+
+
+def function_url(name: str, url: FunctionUrlConfig, address: str, created: datetime) -> dict[str, Any]:
+    """The answer of GetFunctionUrlConfig."""
+    document: dict[str, Any] = {
+        "FunctionUrl": address,
+        "FunctionArn": function_arn(name),
+        "AuthType": url.auth_type,
+        "InvokeMode": url.invoke_mode,
+        "CreationTime": f"{created:%Y-%m-%dT%H:%M:%S.%f}Z",
+        "LastModifiedTime": f"{created:%Y-%m-%dT%H:%M:%S.%f}Z",
+    }
+    if url.cors is not None:
+        lists = {
+            "AllowHeaders": url.cors.allow_headers,
+            "AllowMethods": url.cors.allow_methods,
+            "AllowOrigins": url.cors.allow_origins,
+            "ExposeHeaders": url.cors.expose_headers,
+        }
+        document["Cors"] = {key: list(values) for key, values in lists.items() if values}
+        document["Cors"]["AllowCredentials"] = url.cors.allow_credentials
+        if url.cors.max_age_s is not None:
+            document["Cors"]["MaxAge"] = url.cors.max_age_s
     return document
 
 

@@ -18,6 +18,7 @@ from emulator.errors import BackendError
 from emulator.invocation import FunctionError, Invocation, InvocationResult, Timings, Usage
 from emulator.journal import Journal
 from emulator.lifecycle import (
+    TRUNCATED,
     Event,
     Heard,
     State,
@@ -26,6 +27,7 @@ from emulator.lifecycle import (
     response_too_large,
     runtime_error,
     timed_out,
+    truncated,
 )
 from emulator.limits import INIT_LIMIT_S
 from emulator.sandbox.base import Exit, Figures, Sandbox
@@ -33,8 +35,10 @@ from emulator.sandbox.base import Exit, Figures, Sandbox
 if TYPE_CHECKING:
     from emulator.config import FunctionConfig
     from emulator.shutdown import Extensions, Reason
+    from emulator.streaming import PacedStream, Receiver
 
 _MS: Final = 1000.0
+_LAST_WORD_S: Final = 0.2  # between the end of a process's connection and the news of its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +50,7 @@ class Order:
     function_arn: str
     trace_id: str
     client_context: str | None = None
+    receiver: Receiver | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -281,8 +286,10 @@ class Environment:
             trace_id=order.trace_id,
             client_context=order.client_context,
         )
-        self._api.dispatch(invocation)
+        self._api.dispatch(invocation, self._paced(order.receiver, deadline))
         heard = self._wait(deadline)
+        if isinstance(heard, Heard) and heard.error_type == TRUNCATED:
+            heard = self._why_truncated(heard, deadline)
         if heard is None:
             self._fail(Event.TIMEOUT)
             error = timed_out(order.request_id, self._config.timeout_s)
@@ -291,13 +298,25 @@ class Environment:
             self._fail(Event.EXIT)
             error = diagnose_exit(heard, order.request_id)
             return _Outcome(at=time.perf_counter(), body=document(error), error=error, status="error")
-        if heard.too_large:
-            error = response_too_large()
+        if heard.too_large or heard.error_type == TRUNCATED:
+            error = response_too_large(streamed=heard.streamed) if heard.too_large else truncated()
             return _Outcome(at=heard.at, body=document(error), error=error, status="error")
-        if heard.event is Event.ERROR:
-            # An exception of the handler's is an answer: REPORT names a status only where the platform stepped in.
-            return _Outcome(at=heard.at, body=heard.body, error=runtime_error(heard))
-        return _Outcome(at=heard.at, body=heard.body)
+        # An exception of the handler's is an answer: REPORT names a status only where the platform stepped in.
+        failure = runtime_error(heard) if heard.event is Event.ERROR else None
+        return _Outcome(at=heard.at, body=heard.body, error=failure)
+
+    @staticmethod
+    def _paced(receiver: Receiver | None, deadline: float) -> PacedStream | None:
+        if receiver is None:
+            return None
+        from emulator.streaming import PacedStream  # noqa: PLC0415 - most invocations stream nothing
+
+        return PacedStream(receiver, deadline, clock=time.perf_counter)
+
+    def _why_truncated(self, heard: Heard, deadline: float) -> Heard | Exit:
+        """The end of the runtime, where that is why its answer broke off: it comes a moment later."""
+        after = self._wait(min(deadline, time.perf_counter() + _LAST_WORD_S))
+        return after if isinstance(after, Exit) else heard
 
     def _wait(self, limit: float) -> Heard | Exit | None:
         """The next thing that happens; None when the time is up."""

@@ -11,20 +11,58 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Final
+from typing import Final, Protocol
 
 from emulator.errors import ConfigurationError
-from emulator.http1 import CONTINUE, HttpRequest, HttpResponse, MalformedMessage, RequestReader, encode_response
+from emulator.http1 import (
+    CONTINUE,
+    LAST_CHUNK,
+    WITHOUT_BODY,
+    HttpRequest,
+    HttpResponse,
+    MalformedMessage,
+    RequestReader,
+    encode_chunk,
+    encode_response,
+    encode_response_head,
+)
 
-Handler = Callable[[HttpRequest], HttpResponse]
+
+class Exchange(Protocol):
+    """The way back to the client of one request, for an answer that does not come in one piece.
+
+    No method raises because the client has gone or is too slow: what is sent is lost then.
+    """
+
+    @property
+    def peer(self) -> str:
+        """The client's address."""
+
+    @property
+    def begun(self) -> bool:
+        """Whether status and headers have gone: nothing else can be answered any more."""
+
+    def begin(self, status: int, headers: Mapping[str, str], cookies: tuple[str, ...] = ()) -> None:
+        """Send the head; ValueError for a header that would break it, and then nothing is sent."""
+
+    def send(self, part: bytes, limit: float | None = None) -> None:
+        """Send a part of the body, which takes until `time.perf_counter()` reaches `limit` at most."""
+
+    def end(self) -> None:
+        """The body is whole; without this, the connection breaks off so that the client can tell."""
+
+
+Handler = Callable[[HttpRequest, Exchange], HttpResponse | None]
+"""The answer in one piece, or None where the exchange has carried it."""
 Refusal = Callable[[MalformedMessage], HttpResponse]
 
 _BACKLOG: Final = 1024  # the kernel cuts it to what it allows; many clients may come at once
 _READ_BYTES: Final = 256 * 1024
 _LINGER_S: Final = 2.0
 _JOIN_S: Final = 5.0
+_PATIENCE_S: Final = 0.5  # how soon a thread that sends sees that the server stops
 _BREATH_S: Final = 0.05  # before the next try where the process has no descriptor left for a connection
 
 
@@ -125,16 +163,16 @@ class HttpServer:
             while not self._stopping:
                 selector.select()
                 try:
-                    connection, _ = self._listener.accept()
+                    connection, address = self._listener.accept()
                 except (BlockingIOError, ConnectionAbortedError):  # woken for the end, or the client thought better
                     continue
                 except OSError:
                     time.sleep(_BREATH_S)
                     continue
-                self._begin(connection)
+                self._begin(connection, address[0])
 
-    def _begin(self, connection: socket.socket) -> None:
-        thread = threading.Thread(target=self._converse, args=(connection,), name="connection", daemon=True)
+    def _begin(self, connection: socket.socket, peer: str) -> None:
+        thread = threading.Thread(target=self._converse, args=(connection, peer), name="connection", daemon=True)
         with self._lock:
             if self._stopping:
                 connection.close()
@@ -142,26 +180,26 @@ class HttpServer:
             self._connections[thread] = connection
         thread.start()
 
-    def _converse(self, connection: socket.socket) -> None:
+    def _converse(self, connection: socket.socket, peer: str) -> None:
         try:
             with connection, suppress(OSError):  # the client is gone: nobody is left to be told
                 connection.settimeout(None)
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self._answer_all(connection)
+                self._answer_all(connection, peer)
         finally:
             with self._lock:
                 self._connections.pop(threading.current_thread(), None)
 
-    def _answer_all(self, connection: socket.socket) -> None:
+    def _answer_all(self, connection: socket.socket, peer: str) -> None:
         reader = RequestReader(self._most_body)
         trouble: MalformedMessage | None = None
         while True:
             request = reader.next()
             if request is not None:
-                if not self._answer(connection, request):
+                if not self._answer(connection, request, peer):
                     return
             elif trouble is not None:  # what came whole before it has been answered
-                _send_last(connection, self._refuse(trouble))
+                _send(connection, self._refuse(trouble), close=True)
                 return
             else:
                 data = connection.recv(_READ_BYTES)
@@ -175,24 +213,89 @@ class HttpServer:
                     reader.expects_continue = False
                     connection.sendall(CONTINUE)
 
-    def _answer(self, connection: socket.socket, request: HttpRequest) -> bool:
+    def _answer(self, connection: socket.socket, request: HttpRequest, peer: str) -> bool:
         """Send the answer; whether the connection carries another request."""
+        exchange = _Exchange(connection, request, peer, lambda: self._stopping)
         try:
-            reply = self._handler(request)
+            reply = self._handler(request, exchange)
         except Exception as error:  # noqa: BLE001 - handed on whole; the other connections have nothing to do with it
             reply = self._on_fault(error)
+        if reply is None or exchange.begun:
+            return exchange.leave()
         goes_on = request.keep_alive and reply.keep_alive and not self._stopping
-        head_only = request.method == "HEAD"
-        if goes_on:
-            connection.sendall(encode_response(reply.status, reply.headers, reply.body, head_only=head_only))
-        else:
-            _send_last(connection, reply, head_only=head_only)
+        _send(connection, reply, close=not goes_on, head_only=request.method == "HEAD")
         return goes_on
 
 
-def _send_last(connection: socket.socket, reply: HttpResponse, *, head_only: bool = False) -> None:
-    """Answer and hang up, so that the answer arrives: closing over unread bytes would have the kernel reset it."""
-    connection.sendall(encode_response(reply.status, reply.headers, reply.body, close=True, head_only=head_only))
+class _Exchange:
+    """An answer in parts, on the connection's own thread. Once `stopping`, nobody waits for a client that is slow."""
+
+    def __init__(
+        self, connection: socket.socket, request: HttpRequest, peer: str, stopping: Callable[[], bool]
+    ) -> None:
+        self.peer = peer
+        self.begun = False
+        self._connection = connection
+        self._chunked = request.version != "1.0"
+        self._bodiless = request.method == "HEAD"
+        self._stopping = stopping
+        self._keep_alive = request.keep_alive and self._chunked and not stopping()
+        self._ended = False
+        self._lost = False
+
+    def begin(self, status: int, headers: Mapping[str, str], cookies: tuple[str, ...] = ()) -> None:
+        """As the protocol says."""
+        chunked = self._chunked and status not in WITHOUT_BODY
+        head = encode_response_head(status, headers, chunked=chunked, close=not self._keep_alive, cookies=cookies)
+        self._bodiless = self._bodiless or status in WITHOUT_BODY
+        self.begun = True
+        self._write(head, None)
+
+    def send(self, part: bytes, limit: float | None = None) -> None:
+        """As the protocol says."""
+        if not self._bodiless:
+            self._write(encode_chunk(part) if self._chunked else part, limit)
+
+    def end(self) -> None:
+        """As the protocol says."""
+        self._ended = True
+        if self._chunked and not self._bodiless:
+            self._write(LAST_CHUNK, None)
+
+    def leave(self) -> bool:
+        """Whether the connection carries another request; hangs up where it does not."""
+        if self._lost or not self._ended:
+            return False
+        self._connection.settimeout(None)
+        if not self._keep_alive:
+            _hang_up(self._connection)
+        return self._keep_alive
+
+    def _write(self, data: bytes, limit: float | None) -> None:
+        if self._lost or not data:
+            return
+        left = memoryview(data)
+        self._connection.settimeout(_PATIENCE_S)
+        while left and not self._lost:
+            try:
+                left = left[self._connection.send(left) :]
+            except TimeoutError:
+                self._lost = self._stopping()
+            except OSError:
+                self._lost = True
+            if limit is not None and left and time.perf_counter() >= limit:
+                self._lost = True  # half of it may have gone, so nothing can follow
+
+
+def _send(connection: socket.socket, reply: HttpResponse, *, close: bool, head_only: bool = False) -> None:
+    status, headers, body, cookies = reply.status, reply.headers, reply.body, reply.cookies
+    connection.sendall(encode_response(status, headers, body, close=close, head_only=head_only, cookies=cookies))
+    if close:
+        _hang_up(connection)
+
+
+def _hang_up(connection: socket.socket) -> None:
+    """Close so that the answer arrives: closing over unread bytes would have the kernel reset it."""
     connection.shutdown(socket.SHUT_WR)
     limit = time.monotonic() + _LINGER_S
     while (left := limit - time.monotonic()) > 0:

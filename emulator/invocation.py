@@ -52,7 +52,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvocationResult:
-    """The outcome of one invocation; `body` is what the caller of Lambda would receive, an error document included."""
+    """The outcome of one invocation; `body` is what the caller of Lambda would receive, an error document included.
+
+    What a receiver was given part by part is not in it.
+    """
 
     request_id: str
     body: bytes

@@ -1,4 +1,4 @@
-"""The Invoke API 2015-03-31: what an SDK asks, answered by the service, the queue and the functions' descriptions."""
+"""The Invoke API 2015-03-31, and 2021-11-15 for streamed answers: what an SDK asks, answered by service and queue."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import json
 import threading
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import formatdate
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from emulator import api_errors, descriptions, logs
@@ -16,13 +17,16 @@ from emulator.api_errors import ApiError
 from emulator.descriptions import CodeFacts, code_facts, image_facts
 from emulator.errors import PreflightError, QuotaError, Throttled
 from emulator.http1 import HttpRequest, HttpResponse, MalformedMessage
-from emulator.invoke_routes import AccountSettings, Call, Describe, Invoke, ListFunctions, route
+from emulator.http_server import Exchange
+from emulator.invoke_routes import AccountSettings, Call, Describe, DescribeUrl, Invoke, ListFunctions, route
+from emulator.invoke_stream import EventStreamAnswer
 from emulator.limits import quota
 
 if TYPE_CHECKING:
     from emulator.config import FunctionConfig
     from emulator.event_queue import EventQueue
     from emulator.service import LambdaService
+    from emulator.url_config import FunctionUrlConfig
 
 MOST_BODY: Final = quota("Request").maximum or 0
 _JSON: Final = "application/json"
@@ -32,12 +36,15 @@ _JSON: Final = "application/json"
 class Catalogue:
     """What can be named: functions by the name that Lambda would give them, and every other name for them.
 
-    `refused` are those of the template that cannot be served, with the reason.
+    `refused` are those of the template that cannot be served, with the reason. `urls` are by the same names as
+    functions, and `without_url` is why one that should have a URL has none.
     """
 
     functions: Mapping[str, FunctionConfig]
     aliases: Mapping[str, str]
     refused: Mapping[str, str]
+    urls: Mapping[str, FunctionUrlConfig] = field(default_factory=lambda: MappingProxyType({}))
+    without_url: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def names(self) -> Mapping[str, str]:
@@ -46,7 +53,10 @@ class Catalogue:
 
 
 class InvokeApi:
-    """Answers one request after another, on as many threads as ask; `new_id` makes request ids."""
+    """Answers one request after another, on as many threads as ask; `new_id` makes request ids.
+
+    `addresses` are those of the functions' URLs.
+    """
 
     def __init__(
         self,
@@ -54,10 +64,13 @@ class InvokeApi:
         service: LambdaService,
         queue: EventQueue,
         *,
+        addresses: Mapping[str, str] = MappingProxyType({}),
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
         self._functions = catalogue.functions
         self._refused = catalogue.refused
+        self._urls = catalogue.urls
+        self._addresses = addresses
         self._names = catalogue.names
         self._service = service
         self._queue = queue
@@ -65,11 +78,11 @@ class InvokeApi:
         self._lock = threading.Lock()
         self._facts: dict[Path, CodeFacts] = {}
 
-    def handle(self, request: HttpRequest) -> HttpResponse:
-        """The answer; everything that AWS answers every time is in its headers."""
+    def handle(self, request: HttpRequest, exchange: Exchange) -> HttpResponse | None:
+        """The answer; everything that AWS answers every time is in its headers. None where it was streamed."""
         request_id = self._new_id()
         try:
-            response = self._answer(route(request, self._names), request_id)
+            response = self._answer(route(request, self._names), request_id, exchange)
         except ApiError as error:
             response = error.response(request_id)
         except Throttled as error:
@@ -78,7 +91,7 @@ class InvokeApi:
             response = api_errors.too_large(error.message).response(request_id)
         except PreflightError as error:
             response = _failed(error).response(request_id)
-        return _dated(response)
+        return None if response is None else _dated(response)
 
     def refuse(self, error: MalformedMessage) -> HttpResponse:
         """The answer to what is no HTTP."""
@@ -90,8 +103,11 @@ class InvokeApi:
         message = f"This is a fault of the emulator's: {type(error).__name__}: {error}"
         return _dated(api_errors.service_failure(message).response(self._new_id()))
 
-    def _answer(self, call: Call, request_id: str) -> HttpResponse:
+    def _answer(self, call: Call, request_id: str, exchange: Exchange) -> HttpResponse | None:
         match call:
+            case Invoke(streamed=True, invocation_type="RequestResponse"):
+                self._stream(call, request_id, exchange)
+                return None
             case Invoke():
                 return self._invoke(call, request_id)
             case Describe():
@@ -100,6 +116,8 @@ class InvokeApi:
                 if not call.configuration_only:
                     described = descriptions.function(config, described)
                 return _document(described, request_id)
+            case DescribeUrl():
+                return _document(self._url(self._served(call.function.name)), request_id)
             case ListFunctions():
                 return _document(self._page(call), request_id)
             case AccountSettings():
@@ -135,6 +153,19 @@ class InvokeApi:
             headers["X-Amz-Log-Result"] = logs.tail(result.log)
         return HttpResponse(status=200, headers=headers, body=result.body, keep_alive=True)
 
+    def _stream(self, call: Invoke, request_id: str, exchange: Exchange) -> None:
+        answer = EventStreamAnswer(exchange, request_id, _now)
+        result = self._service.invoke(
+            self._served(call.function.name).name,
+            call.payload,
+            request_id=request_id,
+            client_context=call.client_context,
+            trace_id=call.trace_id,
+            qualifier=call.function.qualifier,
+            receiver=answer,
+        )
+        answer.complete(result, tail=call.tail)
+
     def _page(self, call: ListFunctions) -> dict[str, Any]:
         configs = sorted(self._functions.values(), key=lambda config: config.name)
         page = configs[call.first : call.first + call.most]
@@ -142,6 +173,12 @@ class InvokeApi:
         if call.first + call.most < len(configs):
             document["NextMarker"] = str(call.first + call.most)
         return document
+
+    def _url(self, config: FunctionConfig) -> dict[str, Any]:
+        if config.name not in self._addresses:
+            raise api_errors.no_url()
+        created = self._code(config.code).modified
+        return descriptions.function_url(config.name, self._urls[config.name], self._addresses[config.name], created)
 
     def _account(self) -> dict[str, Any]:
         packaged = (config for config in self._functions.values() if config.image is None)
@@ -179,6 +216,10 @@ def _document(value: Mapping[str, Any], request_id: str) -> HttpResponse:
     return HttpResponse(status=200, headers=headers, body=json.dumps(value).encode(), keep_alive=True)
 
 
+def _now() -> str:
+    return formatdate(usegmt=True)
+
+
 def _dated(response: HttpResponse) -> HttpResponse:
-    headers = {"Date": formatdate(usegmt=True), **response.headers}
+    headers = {"Date": _now(), **response.headers}
     return HttpResponse(status=response.status, headers=headers, body=response.body, keep_alive=response.keep_alive)

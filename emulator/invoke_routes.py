@@ -21,7 +21,10 @@ from emulator.http1 import HttpRequest
 from emulator.invocation import InvocationType
 from emulator.limits import Quota, quota
 
-OFFERED: Final = "Invoke, GetFunction, GetFunctionConfiguration, ListFunctions and GetAccountSettings"
+OFFERED: Final = (
+    "Invoke, InvokeWithResponseStream, GetFunction, GetFunctionConfiguration, GetFunctionUrlConfig, ListFunctions "
+    "and GetAccountSettings"
+)
 
 _MOST_CONTEXT: Final = 3583
 _MOST_ITEMS: Final = 10_000
@@ -33,7 +36,10 @@ _MOST_TRACE: Final = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invoke:
-    """Invoke a function; `client_context` is JSON that fits a header, `trace_id` None where none of use was given."""
+    """Invoke a function; `client_context` is JSON that fits a header, `trace_id` None where none of use was given.
+
+    `streamed` is InvokeWithResponseStream.
+    """
 
     function: FunctionName
     invocation_type: InvocationType
@@ -41,6 +47,7 @@ class Invoke:
     tail: bool = False
     client_context: str | None = None
     trace_id: str | None = None
+    streamed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +56,13 @@ class Describe:
 
     function: FunctionName
     configuration_only: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DescribeUrl:
+    """GetFunctionUrlConfig."""
+
+    function: FunctionName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,23 +78,24 @@ class AccountSettings:
     """Limits and usage of the account."""
 
 
-Call = Invoke | Describe | ListFunctions | AccountSettings
+Call = Invoke | Describe | DescribeUrl | ListFunctions | AccountSettings
 
 
 def route(request: HttpRequest, known: Mapping[str, str]) -> Call:
     """The call that a request means; `known` is every name of a function to the one that Lambda would give it."""
-    path, _, query = _origin_form(request.target).partition("?")
+    path, _, query = origin_form(request.target).partition("?")
     parameters = {name: values[0] for name, values in parse_qs(query, keep_blank_values=True).items()}
     parts = [unquote(part) for part in path.strip("/").split("/")]
     match (request.method, *parts):
         case ("POST", "2015-03-31", "functions", name, "invocations"):
             return _invoke(request, name, parameters.get("Qualifier", ""), known)
-        case ("GET", "2015-03-31", "functions", name):
+        case ("POST", "2021-11-15", "functions", name, "response-streaming-invocations"):
+            return _invoke(request, name, parameters.get("Qualifier", ""), known, streamed=True)
+        case ("GET", "2015-03-31", "functions", name, *rest) if rest in ([], ["configuration"]):
             function = resolve(name, parameters.get("Qualifier", ""), known)
-            return Describe(function=function, configuration_only=False)
-        case ("GET", "2015-03-31", "functions", name, "configuration"):
-            function = resolve(name, parameters.get("Qualifier", ""), known)
-            return Describe(function=function, configuration_only=True)
+            return Describe(function=function, configuration_only=bool(rest))
+        case ("GET", "2021-10-31", "functions", name, "url"):
+            return DescribeUrl(function=resolve(name, parameters.get("Qualifier", ""), known))
         case ("GET", "2015-03-31", "functions"):
             return _list(parameters)
         case ("GET", "2016-08-19", "account-settings"):
@@ -88,7 +103,7 @@ def route(request: HttpRequest, known: Mapping[str, str]) -> Call:
     raise api_errors.not_offered(f"{request.method} {path}", OFFERED)
 
 
-def _origin_form(target: str) -> str:
+def origin_form(target: str) -> str:
     """Proxies' clients write the whole address where path and query belong (RFC 9112, 3.2.2)."""
     _, scheme, rest = target.partition("://")
     if target.startswith("/") or not scheme:
@@ -96,12 +111,15 @@ def _origin_form(target: str) -> str:
     return "/" + rest.partition("/")[2]
 
 
-def _invoke(request: HttpRequest, name: str, qualifier: str, known: Mapping[str, str]) -> Invoke:
+def _invoke(
+    request: HttpRequest, name: str, qualifier: str, known: Mapping[str, str], *, streamed: bool = False
+) -> Invoke:
     headers = request.headers
     if request.body is None:
         raise _too_large(quota("Request"))
     function = resolve(name, qualifier, known, unqualified=LATEST)
-    invocation_type = _one_of(headers, "invocationType", "x-amz-invocation-type", get_args(InvocationType))
+    types = ("RequestResponse", "DryRun") if streamed else get_args(InvocationType)
+    invocation_type = _one_of(headers, "invocationType", "x-amz-invocation-type", types)
     log_type = _one_of(headers, "logType", "x-amz-log-type", ("None", "Tail"))
     is_event = invocation_type == "Event"
     row = quota("Asynchronous request" if is_event else "Request")
@@ -111,7 +129,6 @@ def _invoke(request: HttpRequest, name: str, qualifier: str, known: Mapping[str,
         raise api_errors.not_json(trouble)
     _check_request_id(headers.get("x-amzn-requestid"))
     context = _client_context(headers.get("x-amz-client-context", ""))
-    trace_id = headers.get("x-amzn-trace-id", "")
     return Invoke(
         function=function,
         invocation_type=cast("InvocationType", invocation_type),
@@ -119,8 +136,15 @@ def _invoke(request: HttpRequest, name: str, qualifier: str, known: Mapping[str,
         tail=log_type == "Tail",
         # "for synchronous invocations only" (API reference of Invoke, 2026)
         client_context=None if is_event else context,
-        trace_id=trace_id if len(trace_id) <= _MOST_TRACE and _TRACE.fullmatch(trace_id) else None,
+        trace_id=trace_header(headers),
+        streamed=streamed,
     )
+
+
+def trace_header(headers: Mapping[str, str]) -> str | None:
+    """The client's X-Ray trace header, where it is one."""
+    trace_id = headers.get("x-amzn-trace-id", "")
+    return trace_id if len(trace_id) <= _MOST_TRACE and _TRACE.fullmatch(trace_id) else None
 
 
 def _one_of(headers: Mapping[str, str], member: str, header: str, allowed: tuple[str, ...]) -> str:

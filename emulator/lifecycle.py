@@ -16,6 +16,8 @@ from emulator.invocation import FunctionError
 from emulator.limits import quota
 from emulator.sandbox.base import Exit
 
+TRUNCATED: Final = "Runtime.TruncatedResponse"
+
 
 class State(Enum):
     """Where an execution environment stands."""
@@ -94,6 +96,13 @@ class Heard:
     body: bytes = b""
     error_type: str | None = None
     too_large: bool = False
+    streamed: bool = False
+    """Its body has been handed on part by part; what is in `body` is an error's document."""
+
+
+def truncated() -> FunctionError:
+    """What Lambda calls a streamed response that broke off before its end; the type is AWS's, the words are ours."""
+    return FunctionError(type=TRUNCATED, message="The response broke off before its end")
 
 
 def diagnose_exit(exit_: Exit, request_id: str) -> FunctionError:
@@ -134,9 +143,9 @@ def document(error: FunctionError) -> bytes:
     return json.dumps({"errorType": error.type, "errorMessage": error.message}, separators=(",", ":")).encode()
 
 
-def response_too_large() -> FunctionError:
+def response_too_large(*, streamed: bool = False) -> FunctionError:
     """What Lambda answers instead of a response over the quota (recorded 2025-11-24)."""
-    row = quota("Response")
+    row = quota("Streamed response" if streamed else "Response")
     message = row.message.format(maximum=row.maximum)
     return FunctionError(type="Function.ResponseSizeTooLarge", message=message)
 

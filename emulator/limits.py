@@ -200,6 +200,15 @@ QUOTAS: Final = (
         message="Response payload size exceeded maximum allowed payload size ({maximum} bytes).",
         source="recorded against AWS on 2025-11-24",
     ),
+    Quota(
+        name="Streamed response",
+        stage="response",
+        minimum=0,
+        maximum=200 * MIB,
+        unit="bytes",
+        message="Response payload size exceeded maximum allowed payload size ({maximum} bytes).",
+        source="the size since 2025-07-31; the sentence is that of the buffered limit, none is recorded",
+    ),
 )
 
 

@@ -13,18 +13,22 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from emulator.lifecycle import Event, Heard, IllegalTransition, State, advance
+from emulator.lifecycle import TRUNCATED, Event, Heard, IllegalTransition, State, advance
 from emulator.limits import quota
 
 if TYPE_CHECKING:
     from emulator.http1 import HttpRequest
     from emulator.invocation import Invocation
+    from emulator.streaming import PacedStream
 
 _PREFIX: Final = "/2018-06-01/runtime"
 _NEXT: Final = f"{_PREFIX}/invocation/next"
 _INIT_ERROR: Final = f"{_PREFIX}/init/error"
 _INVOCATION: Final = f"{_PREFIX}/invocation/"
 _ERROR_TYPE_HEADER: Final = "lambda-runtime-function-error-type"
+_ERROR_BODY_FIELD: Final = "lambda-runtime-function-error-body"
+MODE_HEADER: Final = "lambda-runtime-function-response-mode"
+_STREAMING: Final = "streaming"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,15 +56,20 @@ class RuntimeApi:
         self.state = State.READY
         self._invocation: Invocation | None = None
         self._waiting: Answer | None = None
+        self._stream: PacedStream | None = None
+        self._streaming = False
+        self._overflowed = False
 
     def happen(self, event: Event) -> None:
         """Record an event that the emulator brought about or saw; IllegalTransition where it cannot be."""
         self.state = advance(self.state, event)
 
-    def dispatch(self, invocation: Invocation) -> None:
-        """Answer the waiting `/next` with this event."""
+    def dispatch(self, invocation: Invocation, stream: PacedStream | None = None) -> None:
+        """Answer the waiting `/next` with this event; what the runtime streams goes to `stream` as it comes."""
         self.happen(Event.DISPATCH)
         self._invocation = invocation
+        self._stream = stream
+        self._streaming = self._overflowed = False
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             waiting(Reply(status=200, body=invocation.payload, headers=_headers(invocation)))
@@ -68,6 +77,33 @@ class RuntimeApi:
     def hang_up(self) -> None:
         """Give up the waiting `/next`."""
         self._waiting = None
+
+    def streams(self, target: str, headers: Mapping[str, str], peer: str | None = None) -> bool:
+        """Whether a request with this head is an answer that somebody wants in parts: they are for `part` then."""
+        if MODE_HEADER not in headers or headers[MODE_HEADER].lower() != _STREAMING:
+            return False
+        if self._stream is None or self._invocation is None or self._streaming or self.state is not State.BUSY:
+            return False
+        if target != f"{_INVOCATION}{self._invocation.request_id}/response" or self._peer not in {None, peer}:
+            return False
+        self._streaming = True
+        self._stream.begin(_content_type(headers))
+        return True
+
+    def part(self, data: bytes) -> None:
+        """A part of the answer that is being streamed; where that becomes too long, the rest is thrown away."""
+        if self._stream is None or not self._streaming or not data or self.state is not State.BUSY:
+            return
+        if not self._stream.part(data):
+            self._overflowed = True
+            self.happen(Event.RESPONSE)
+            self._on_heard(Heard(event=Event.RESPONSE, at=time.perf_counter(), too_large=True, streamed=True))
+
+    def broke_off(self) -> None:
+        """The connection that carried the streamed answer has gone."""
+        if self._streaming and self.state is State.BUSY:
+            self.happen(Event.ERROR)
+            self._on_heard(Heard(event=Event.ERROR, at=time.perf_counter(), error_type=TRUNCATED, streamed=True))
 
     def handle(self, request: HttpRequest, answer: Answer, *, peer: str | None = None) -> None:
         """Answer one request of `peer`'s; `/next` is answered when there is an event."""
@@ -109,19 +145,44 @@ class RuntimeApi:
         return _ACCEPTED
 
     def _answered(self, request: HttpRequest, request_id: str, at: float, *, failed: bool) -> Reply:
-        event = Event.ERROR if failed else Event.RESPONSE
         if self._invocation is None or self._invocation.request_id != request_id:
             return _problem(400, "InvalidRequestID", "Invalid request ID")
+        if not failed and MODE_HEADER in request.headers:
+            return self._answered_in_mode(request, at)
+        return self._take(request, at, Event.ERROR if failed else Event.RESPONSE)
+
+    def _take(self, request: HttpRequest, at: float, event: Event) -> Reply:
         try:
             self.happen(event)
         except IllegalTransition as error:
             return _illegal(error)
+        if self._stream is not None and not self._streaming:
+            self._stream.begin(_content_type(request.headers))
         too_large = request.body is None
         error_type = request.headers.get(_ERROR_TYPE_HEADER)
         self._on_heard(Heard(event=event, at=at, body=request.body or b"", error_type=error_type, too_large=too_large))
-        if too_large:
-            most = quota("Response").maximum
-            return _problem(413, "RequestEntityTooLarge", f"Exceeded maximum allowed payload size ({most} bytes).")
+        return _too_large("Response") if too_large else _ACCEPTED
+
+    def _answered_in_mode(self, request: HttpRequest, at: float) -> Reply:
+        """The end of a streamed answer, or all of one that nobody wants in parts; with the error from its midst."""
+        if request.headers[MODE_HEADER].lower() not in {_STREAMING, "buffered"}:
+            return _problem(400, "InvalidFunctionResponseMode", "Invalid function response mode")
+        if self._streaming:
+            self.part(request.body or b"")
+            if self._overflowed:
+                return _too_large("Streamed response")
+            at = time.perf_counter()  # the last part may have had to wait
+        trailers = request.trailers or {}
+        failure = trailers.get(_ERROR_TYPE_HEADER)
+        if failure is None and not self._streaming:
+            return self._take(request, at, Event.RESPONSE)
+        event = Event.RESPONSE if failure is None else Event.ERROR
+        try:
+            self.happen(event)
+        except IllegalTransition as error:
+            return _illegal(error)
+        body = b"" if failure is None else _error_body(trailers)
+        self._on_heard(Heard(event=event, at=at, body=body, error_type=failure, streamed=self._streaming))
         return _ACCEPTED
 
 
@@ -138,6 +199,26 @@ def _headers(invocation: Invocation) -> dict[str, str]:
     if invocation.client_context is not None:
         headers["Lambda-Runtime-Client-Context"] = invocation.client_context
     return headers
+
+
+def _content_type(headers: Mapping[str, str]) -> str:
+    return headers.get("content-type") or "application/octet-stream"
+
+
+def _error_body(trailers: Mapping[str, str]) -> bytes:
+    """An error's document, which runtimes send in base64; as it stands where it is none."""
+    import binascii  # noqa: PLC0415 - most invocations stream nothing
+
+    encoded = trailers.get(_ERROR_BODY_FIELD, "").encode()
+    try:
+        return binascii.a2b_base64(encoded, strict_mode=True)
+    except ValueError:
+        return encoded
+
+
+def _too_large(name: str) -> Reply:
+    most = quota(name).maximum
+    return _problem(413, "RequestEntityTooLarge", f"Exceeded maximum allowed payload size ({most} bytes).")
 
 
 def _illegal(error: IllegalTransition) -> Reply:

@@ -14,17 +14,19 @@ import socket
 import threading
 import time
 from collections import deque
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final
 
 from emulator.http1 import CONTINUE, HttpRequest, MalformedMessage, RequestReader, encode_response
 from emulator.lifecycle import Heard
 from emulator.limits import quota
-from emulator.runtime_api import Reply, RuntimeApi
+from emulator.runtime_api import MODE_HEADER, Reply, RuntimeApi
 from emulator.sandbox.base import Exit
 
 _CHUNK: Final = 1 << 18
 _MS: Final = 1000
+_MOST_ROUNDS: Final = 64  # more than sockets can hold: what goes on then is a child that outlives the process
 _ENDED: Final = select.POLLHUP | select.POLLERR | select.POLLNVAL
 
 
@@ -38,6 +40,8 @@ class RuntimeServer:
         self._state = threading.Lock()
         self._in_use = threading.RLock()
         self._connections: dict[int, _Connection] = {}
+        self._carrier: _Connection | None = None
+        """The connection of the answer that is streamed, or was last."""
         self._most = quota("Response").maximum or 0
         self._listener = listener.dup()  # the sandbox closes its own, whenever it likes
         self._listener.settimeout(0)
@@ -62,6 +66,8 @@ class RuntimeServer:
                 last = left <= 0
                 self._serve(max(0.0, left))
             if self._heard:
+                if isinstance(self._heard[0], Exit):
+                    self._hear_out(limit)
                 return self._heard.popleft()
             return Exit(lost="it was closed") if self._closed else None
 
@@ -82,9 +88,20 @@ class RuntimeServer:
             os.close(self._wake_read)
             os.close(self._wake_write)
 
-    def _serve(self, seconds: float) -> None:
-        """Wait for what comes within the time, and do what it asks for."""
-        for descriptor, what in self._poll.poll(math.ceil(seconds * _MS)):
+    def _hear_out(self, limit: float) -> None:
+        """What a process has said comes before its end, though the news of that may be the quicker."""
+        ends = [one for one in self._heard if isinstance(one, Exit)]
+        for end in ends:
+            self._heard.remove(end)
+        rounds = 0
+        while self._serve(0) and rounds < _MOST_ROUNDS and time.perf_counter() < limit:
+            rounds += 1
+        self._heard.extend(ends)
+
+    def _serve(self, seconds: float) -> bool:
+        """Wait for what comes within the time, and do what it asks for; whether something came."""
+        came = self._poll.poll(math.ceil(seconds * _MS))
+        for descriptor, what in came:
             connection = self._connections.get(descriptor)
             if connection is not None:
                 self._attend(connection, what)
@@ -92,11 +109,12 @@ class RuntimeServer:
                 os.read(descriptor, _CHUNK)
             else:
                 self._accept()
+        return bool(came)
 
     def _accept(self) -> None:
         with suppress(BlockingIOError, ConnectionError):  # it has gone again
             accepted, address = self._listener.accept()
-            made = _Connection(accepted, address[0], self._most)
+            made = _Connection(accepted, address[0], self._most, self._streams)
             self._connections[accepted.fileno()] = made
             self._poll.register(accepted, select.POLLIN)
 
@@ -107,6 +125,8 @@ class RuntimeServer:
                 connection.send()
             if what & (select.POLLIN | _ENDED):
                 connection.receive()
+                if connection.streaming:
+                    self._hand_on(connection)
             self._answer(connection)
         except (OSError, EOFError):
             self._forget(connection, descriptor)
@@ -146,12 +166,30 @@ class RuntimeServer:
         if self._connections.pop(descriptor, None) is not None:
             self._poll.unregister(descriptor)
         connection.socket.close()
+        if connection.streaming and connection is self._carrier:
+            self.api.broke_off()
+
+    def _streams(self, connection: _Connection, target: str, headers: Mapping[str, str]) -> bool:
+        """Whether the body that begins is an answer whose parts somebody wants."""
+        if connection.owing or not self.api.streams(target, headers, connection.peer):
+            return False
+        self._carrier = connection
+        return True
+
+    def _hand_on(self, connection: _Connection) -> None:
+        """What still comes of an answer before that is thrown away."""
+        part = connection.take()
+        if connection is self._carrier:
+            self.api.part(part)
+
+
+Streams = Callable[["_Connection", str, Mapping[str, str]], bool]
 
 
 class _Connection:
     """One connection of the runtime's: what has come and is not yet asked, what is answered and not yet sent."""
 
-    def __init__(self, accepted: socket.socket, peer: str, most: int) -> None:
+    def __init__(self, accepted: socket.socket, peer: str, most: int, streams: Streams) -> None:
         accepted.settimeout(0)
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket = accepted
@@ -161,7 +199,20 @@ class _Connection:
         """A request has not been answered yet."""
         self.ending = False
         """Nothing more is read, and the connection is closed when all is sent."""
-        self._reader = RequestReader(most)
+        self._streams = streams
+        self._reader = RequestReader(most, marker=MODE_HEADER, hand_on=self._is_streamed)
+
+    @property
+    def streaming(self) -> bool:
+        """The body of an answer is coming whose parts are for `take`."""
+        return self._reader.handing_on
+
+    def take(self) -> bytes:
+        """What has come of it."""
+        return self._reader.take()
+
+    def _is_streamed(self, target: str, headers: Mapping[str, str]) -> bool:
+        return self._streams(self, target, headers)
 
     def next(self) -> HttpRequest | None:
         """The next request that has come whole; none once the connection ends."""

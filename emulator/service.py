@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from emulator.environment import Environment
     from emulator.invocation import InvocationResult
     from emulator.janitor import Janitor
+    from emulator.streaming import Receiver
 
 _LAST_CALLS_S: Final = 10.0  # how long closing waits for a container that is being made
 _AHEAD_AT_ONCE: Final = 2  # containers started side by side: more do not come faster on the engines measured
@@ -95,12 +96,14 @@ class LambdaService:
         client_context: str | None = None,
         trace_id: str | None = None,
         qualifier: str | None = None,
+        receiver: Receiver | None = None,
         fresh: bool = False,
     ) -> InvocationResult:
         """Invoke a function with an event of JSON bytes and wait for the answer.
 
         The environment used last serves again; `fresh` takes a new one, so that the invocation is cold. `qualifier` is
-        what the caller has named and becomes part of the ARN that the function sees. Raises Throttled at the limit.
+        what the caller has named and becomes part of the ARN that the function sees. What the function streams goes to
+        `receiver` as it comes. Raises Throttled at the limit.
         """
         from emulator.environment import Order  # noqa: PLC0415 - see _make
 
@@ -111,8 +114,9 @@ class LambdaService:
             request_id=request_id or _request_id(),
             payload=payload,
             function_arn=variables.function_arn(name, qualifier),
-            trace_id=trace_id or _trace_id(),
+            trace_id=trace_id or new_trace_id(),
             client_context=client_context,
+            receiver=receiver,
         )
         with self._lock:
             self._refuse_if_closed()
@@ -362,7 +366,7 @@ def _request_id() -> str:
     return str(uuid.uuid4())
 
 
-def _trace_id() -> str:
+def new_trace_id() -> str:
     """An X-Ray trace header that is not sampled: `Root=1-<8 hex of time>-<24 hex>;Parent=<16 hex>;Sampled=0`."""
     digits = os.urandom(20).hex()
     return f"Root=1-{int(time.time()):08x}-{digits[:24]};Parent={digits[24:]};Sampled=0"

@@ -1,4 +1,4 @@
-"""`preflight start-lambda`: the Invoke API for every function of a template, until somebody stops it."""
+"""`preflight start-lambda`: the Invoke API for a template's functions, and their URLs, until somebody stops it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -16,6 +16,9 @@ from emulator.event_queue import DestinationFolder, EventQueue, Kind
 from emulator.http_server import HttpServer, listen
 from emulator.invoke_api import MOST_BODY, Catalogue, InvokeApi
 from emulator.service import LambdaService, validate
+from emulator.template.tree import choices
+from emulator.url_config import FunctionUrlConfig
+from emulator.url_servers import UrlServers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,13 +39,20 @@ class Settings:
     concurrency: int
     retry_scale: float
     destinations: Path | None
+    urls: tuple[str, ...] = ()
+    """Functions that get a URL though the template gives them none."""
+    all_urls: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Voice:
-    """How the server talks to the person who started it: `ready` gets the address, `note` a sentence."""
+    """How the server talks to the person who started it: `ready` gets the address, `note` a sentence.
+
+    `url` gets a function's name and the address of its URL.
+    """
 
     ready: Callable[[str], None]
+    url: Callable[[str, str], None]
     note: Callable[[str], None]
     log: Callable[[str], None]
     fault: Callable[[Exception], None]
@@ -53,6 +63,8 @@ def catalogue(loaded: template.Template, variables: Path | None) -> Catalogue:
     functions: dict[str, FunctionConfig] = {}
     aliases: dict[str, str] = {}
     refused: dict[str, str] = {}
+    urls: dict[str, FunctionUrlConfig] = {}
+    without_url: dict[str, str] = {}
     first: ConfigurationError | None = None
     for logical_id in loaded.names:
         environment = template.load_environment_file(variables, loaded.aliases, logical_id) if variables else {}
@@ -67,15 +79,38 @@ def catalogue(loaded: template.Template, variables: Path | None) -> Catalogue:
             continue
         functions[config.name] = config
         aliases[logical_id] = config.name
+        try:
+            url = loaded.url(logical_id)
+        except ConfigurationError as error:
+            without_url[config.name] = error.message
+        else:
+            urls.update({} if url is None else {config.name: url})
     if not functions:
         raise first or ConfigurationError(f"{loaded.path}: there is no function", hint="It needs one to be of use.")
-    return Catalogue(functions=functions, aliases=aliases, refused=refused)
+    return Catalogue(functions=functions, aliases=aliases, refused=refused, urls=urls, without_url=without_url)
+
+
+def with_urls(found: Catalogue, settings: Settings) -> Catalogue:
+    """The same with the URLs that were asked for; ConfigurationError for a function that is not there."""
+    wanted = {*found.urls, *(found.functions if settings.all_urls else ())}
+    for name in settings.urls:
+        own = found.names.get(name)
+        if own is None or own not in found.functions:
+            raise ConfigurationError(f"--function-url: no function {name!r}", hint=choices(name, found.names))
+        wanted.add(own)
+    urls = {name: found.urls.get(name, FunctionUrlConfig()) for name in found.functions if name in wanted}
+    return replace(found, urls=urls)
 
 
 def notes(found: Catalogue, backend: Backend, settings: Settings) -> Iterator[str]:
     """What is not as the template has it, or not as on Lambda, in sentences."""
     for name, reason in found.refused.items():
         yield f"{name} cannot be served: {reason}"
+    for name, reason in found.without_url.items():
+        yield f"{name} has no URL: {reason}"
+    for name, url in found.urls.items():
+        if url.auth_type == "AWS_IAM":
+            yield f"the URL of {name} has AuthType AWS_IAM, and takes every request: nobody checks signatures here"
     seen: set[str] = set()
     for config in found.functions.values():
         seen.update(console.notes(config, backend))
@@ -90,12 +125,15 @@ def serve(found: Catalogue, settings: Settings, open_backend: Callable[[], Backe
     with ExitStack() as stack:
         listener = listen(settings.host, settings.port)
         stack.callback(listener.close)
+        urls = UrlServers(settings.host, settings.port, found.urls)
+        stack.callback(urls.close)
         deliver = _delivery(settings.destinations, voice)
         service = stack.enter_context(
             LambdaService(found.functions, open_backend(), on_log=voice.log, concurrency=settings.concurrency)
         )
         queue = EventQueue(found.functions, _invoker(service), deliver, voice.fault, scale=settings.retry_scale)
-        api = InvokeApi(found, service, queue)
+        addresses = {name: f"http://{_shown(settings.host)}:{port}/" for name, port in urls.ports.items()}
+        api = InvokeApi(found, service, queue, addresses=addresses)
 
         def on_fault(error: Exception) -> HttpResponse:
             voice.fault(error)
@@ -104,14 +142,19 @@ def serve(found: Catalogue, settings: Settings, open_backend: Callable[[], Backe
         server = HttpServer(listener, api.handle, refuse=api.refuse, on_fault=on_fault, most_body=MOST_BODY)
         try:
             server.start()
+            urls.start(service, voice.fault)
             with suppress(KeyboardInterrupt):  # how a server ends when all is well
                 voice.ready(f"http://{_shown(settings.host)}:{server.port}")
+                for name, address in addresses.items():
+                    voice.url(name, address)
                 _wait_for_a_signal()
         finally:
             queue.stop()
             server.refuse_more()
+            urls.refuse_more()
             service.close()  # ends the invocations under way, so that nobody waits for them
             server.stop()
+            urls.stop()
             lost = queue.close()
         if lost:
             voice.note(f"asynchronous events that were not finished, and are lost: {lost}")

@@ -48,6 +48,7 @@ class FakeRuntime:
         self.sandbox = sandbox
         self.request_id = ""
         self._api = api
+        self._streamed = False
 
     def log(self, piece: bytes) -> None:
         """Write; the piece lies in the pipe until somebody flushes or the process ends."""
@@ -78,6 +79,42 @@ class FakeRuntime:
     async def respond(self, body: bytes | None) -> Reply:
         """Answer the event that came last."""
         return await self.call("POST", f"/invocation/{self.request_id}/response", body=body)
+
+    def begin_stream(self, content_type: str) -> dict[str, str]:
+        """Begin to answer in parts; the headers, which the end needs again. Parts are kept where nobody wants them."""
+        headers = {"lambda-runtime-function-response-mode": "streaming", "content-type": content_type}
+        self._streamed = self._api.streams(f"{API}/invocation/{self.request_id}/response", headers, self.sandbox.peer)
+        return headers
+
+    async def stream(
+        self,
+        *parts: bytes,
+        content_type: str = "text/plain",
+        trailers: Mapping[str, str] | None = None,
+        last: bytes = b"",
+    ) -> Reply:
+        """Answer the event that came last in parts, the `last` one in the same piece as the end."""
+        headers = self.begin_stream(content_type)
+        body = last
+        if self._streamed:
+            for part in parts:
+                self._api.part(part)
+        else:
+            body = b"".join((*parts, last))
+        path = f"{API}/invocation/{self.request_id}/response"
+        request = HttpRequest(
+            method="POST", target=path, headers=headers, body=body, keep_alive=True, trailers=trailers
+        )
+        peer = self.sandbox.peer
+        answer: Reply = await self.sandbox.loop.reply(lambda reply: self._api.handle(request, reply, peer=peer))
+        return answer
+
+    def break_off(self, *parts: bytes, content_type: str = "text/plain") -> None:
+        """Begin to answer in parts, and lose the connection."""
+        self.begin_stream(content_type)
+        for part in parts:
+            self._api.part(part)
+        self._api.broke_off()
 
     async def fail(self, body: bytes, headers: Mapping[str, str] | None = None) -> Reply:
         """Report an exception of the handler's."""

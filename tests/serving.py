@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,8 @@ class Served:
     process: subprocess.Popen[str]
     address: str
     log: Path
+    urls: Mapping[str, str]
+    """Functions' names to the addresses of their URLs."""
 
     @property
     def port(self) -> int:
@@ -52,8 +54,11 @@ class Served:
 
 
 @contextmanager
-def served(log: Path, *arguments: str | Path) -> Iterator[Served]:
-    """Start the command on any free port and wait until it says that it listens; stopped at the end if need be."""
+def served(log: Path, *arguments: str | Path, urls: int = 0) -> Iterator[Served]:
+    """Start the command on any free port and wait until it says that it listens; stopped at the end if need be.
+
+    So many functions have `urls`.
+    """
     command = [COMMAND, "start-lambda", "--port", "0", "--parameter-overrides", f"PythonRuntime={RUNTIME}", *arguments]
     with log.open("wb") as errors:
         process = subprocess.Popen(
@@ -70,7 +75,10 @@ def served(log: Path, *arguments: str | Path) -> Iterator[Served]:
         assert process.stdout is not None
         found = re.fullmatch(r"Listening on (http://\S+:[0-9]+)\n", process.stdout.readline())
         assert found, log.read_text()
-        yield Served(process=process, address=found[1], log=log)
+        lines = [re.fullmatch(r"URL of (\S+): (http://\S+:[0-9]+)/\n", process.stdout.readline()) for _ in range(urls)]
+        addresses = {line[1]: line[2] for line in lines if line}
+        assert len(addresses) == urls
+        yield Served(process=process, address=found[1], log=log, urls=addresses)
     finally:
         if process.poll() is None:
             process.terminate()

@@ -12,15 +12,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from emulator.config import FunctionConfig
 from emulator.errors import ConfigurationError
-from emulator.template.function import check_globals, check_variable, function_config
+from emulator.template.function import check_globals, check_variable, function_config, function_properties
 from emulator.template.parameters import parameter_value
 from emulator.template.parse import read, read_json
 from emulator.template.tree import Intrinsic, Node, Table, Text, as_table, as_text, choices
 from emulator.template.values import FUNCTION_TYPES, Scope
+
+if TYPE_CHECKING:
+    from emulator.url_config import FunctionUrlConfig
 
 _FILE_SHAPE: Final = 'The file looks like {"FunctionLogicalId": {"NAME": "value"}, "Parameters": {"NAME": "for all"}}.'
 
@@ -65,6 +68,14 @@ class Template:
             raise self._unknown(name)
         with self._bounded(logical_id):
             return function_config(self.scope, self.shared, logical_id, self.path.parent, environment or {})
+
+    def url(self, logical_id: str) -> FunctionUrlConfig | None:
+        """Settle what is said of the function's URL, which `find` does not need; None where it has none."""
+        from emulator.template.function_url import function_url_config  # noqa: PLC0415 - who runs it needs no URL
+
+        with self._bounded(logical_id):
+            properties = function_properties(self.scope, self.shared, logical_id)
+            return function_url_config(self.scope, properties, self.scope.physical_name(logical_id))
 
     def all(self) -> tuple[FunctionConfig, ...]:
         """Settle every function whose Condition holds, in the template's order."""

@@ -34,7 +34,10 @@ _BOTH: Final = (
     "Runtime",
     "Timeout",
 )
-_READ_SAM: Final = (*_BOTH, "CodeUri", "DeadLetterQueue", "EventInvokeConfig", "ImageUri", "InlineCode")
+_READ_SAM: Final = (
+    *(*_BOTH, "CodeUri", "DeadLetterQueue", "EventInvokeConfig", "FunctionUrlConfig"),
+    *("ImageUri", "InlineCode"),
+)
 _READ_CFN: Final = (*_BOTH, "Code", "DeadLetterConfig")
 _IMAGE_CONFIG: Final = ("Command", "EntryPoint", "WorkingDirectory")
 # SAM refuses these in Globals (samtranslator 1.115, plugins/globals).
@@ -117,6 +120,11 @@ def function_config(
         asynchronous=asynchronous_config(scope, properties.entries, name),
         logging=logging_config(scope, properties.entries),
     )
+
+
+def function_properties(scope: Scope, shared: Mapping[str, Node], logical_id: str) -> Mapping[str, Node]:
+    """The function's properties, merged with the Globals and not settled."""
+    return _properties(scope, shared, logical_id).entries
 
 
 def _properties(scope: Scope, shared: Mapping[str, Node], logical_id: str) -> _Properties:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -11,7 +13,7 @@ import pytest
 
 from emulator import http_server
 from emulator.http1 import HttpRequest, HttpResponse, MalformedMessage, ResponseReader
-from emulator.http_server import HttpServer, listen
+from emulator.http_server import Exchange, HttpServer, listen
 
 MOST = 1000
 PATIENCE_S = 30
@@ -31,14 +33,33 @@ class Lab:
         )
         self.server.start()
 
-    def handle(self, request: HttpRequest) -> HttpResponse:
-        """Say what came."""
+    def handle(self, request: HttpRequest, exchange: Exchange) -> HttpResponse | None:
+        """Say what came, in parts where the target says so."""
         self.busy.release()
         self.release.wait(PATIENCE_S)
         if request.target == "/fault":
             raise ValueError("a fault")
+        if request.target.startswith("/parts"):
+            self.in_parts(request.target, exchange)
+            return None
         body = b"too large" if request.body is None else request.body
         return HttpResponse(status=200, headers={"X-Target": request.target}, body=body, keep_alive=True)
+
+    def in_parts(self, target: str, exchange: Exchange) -> None:
+        """Answer with the peer in three parts; one is empty and does not end it."""
+        if target == "/parts/bad-header":
+            exchange.begin(200, {"X": "a\r\nb"})
+        exchange.begin(204 if target == "/parts/204" else 200, {"X-Target": target}, ("a=1", "b=2"))
+        for part in (b"peer ", b"", exchange.peer.encode()):
+            exchange.send(part, time.perf_counter() + PATIENCE_S)
+        if target == "/parts/fault":
+            raise ValueError("a fault in its midst")
+        if target == "/parts/late":
+            exchange.send(b"x" * 10_000_000, time.perf_counter() - 1)
+        if target == "/parts/endless":
+            exchange.send(b"x" * 10_000_000, time.perf_counter() + PATIENCE_S)
+        if target != "/parts/broken":
+            exchange.end()
 
     def refuse(self, error: MalformedMessage) -> HttpResponse:
         """Say that it was no HTTP."""
@@ -266,3 +287,89 @@ def test_a_client_that_does_not_read(lab: Lab, monkeypatch: pytest.MonkeyPatch) 
             client.sendall(request)
     lab.server.stop()
     client.close()
+
+
+def all_of(client: socket.socket) -> bytes:
+    """Everything up to the end of the connection."""
+    data = b""
+    while received := client.recv(65536):
+        data += received
+    return data
+
+
+def test_an_answer_in_parts(lab: Lab) -> None:
+    """Comes in chunks, with each cookie in a header of its own, and the connection carries the next request."""
+    with lab.connect() as client:
+        for _ in range(2):
+            client.sendall(b"GET /parts HTTP/1.1\r\n\r\n")
+            [response] = answers(client, 1)
+            assert (response.status, response.body) == (200, b"peer 127.0.0.1")
+            assert response.headers["transfer-encoding"] == "chunked"
+            assert response.headers["set-cookie"] == "a=1,b=2"
+
+
+def test_parts_for_an_old_client(lab: Lab) -> None:
+    """HTTP/1.0 knows no chunks: the body ends with the connection."""
+    with lab.connect() as client:
+        client.sendall(b"GET /parts HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+        head, _, body = all_of(client).partition(b"\r\n\r\n")
+        assert b"Connection: close" in head
+        assert b"chunked" not in head
+        assert body == b"peer 127.0.0.1"
+
+
+def test_parts_that_are_not_to_be_seen(lab: Lab) -> None:
+    """HEAD and 204 have no body, and the next answer is not mistaken for one."""
+    with lab.connect() as client:
+        client.sendall(b"HEAD /parts HTTP/1.1\r\n\r\nGET /parts/204 HTTP/1.1\r\n\r\nGET /next HTTP/1.1\r\n")
+        client.sendall(b"Connection: close\r\n\r\n")
+        first, second, third, rest = all_of(client).split(b"\r\n\r\n")
+        assert b"Transfer-Encoding: chunked" in first
+        assert b"204 No Content" in second
+        assert b"Transfer-Encoding" not in second
+        assert b"X-Target: /next" in third
+        assert rest == b""
+
+
+def test_a_client_that_does_not_read_in_time(lab: Lab) -> None:
+    """Is hung up on when the time is up, and at once where the server stops."""
+    with lab.connect() as late, lab.connect() as stuck:
+        late.sendall(b"GET /parts/late HTTP/1.1\r\n\r\n")
+        assert lab.busy.acquire(timeout=PATIENCE_S)
+        data = all_of(late)
+        assert data.startswith(b"HTTP/1.1 200")
+        assert len(data) < 10_000_000
+        stuck.sendall(b"GET /parts/endless HTTP/1.1\r\n\r\n")
+        assert stuck.recv(12) == b"HTTP/1.1 200"
+        lab.server.stop()
+
+
+@pytest.mark.parametrize("target", ["/parts/broken", "/parts/fault"])
+def test_parts_that_break_off(lab: Lab, target: str) -> None:
+    """The client can tell: the last chunk does not come."""
+    with lab.connect() as client:
+        client.sendall(b"GET %s HTTP/1.1\r\n\r\n" % target.encode())
+        data = all_of(client)
+        assert data.endswith(b"127.0.0.1\r\n")
+        assert len(lab.faults) == (target == "/parts/fault")
+
+
+def test_a_head_that_cannot_be(lab: Lab) -> None:
+    """Is a fault, and told as one: nothing of it has been sent."""
+    with lab.connect() as client:
+        client.sendall(b"GET /parts/bad-header HTTP/1.1\r\n\r\n")
+        [response] = answers(client, 1)
+        assert (response.status, len(lab.faults)) == (500, 1)
+
+
+def test_a_client_that_does_not_wait_for_the_parts(lab: Lab) -> None:
+    """Disturbs nobody: the handler does not notice."""
+    lab.release.clear()
+    client = lab.connect()
+    client.sendall(b"GET /parts HTTP/1.1\r\n\r\n")
+    assert lab.busy.acquire(timeout=PATIENCE_S)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+    lab.release.set()
+    lab.server.stop()
+    assert lab.faults == []

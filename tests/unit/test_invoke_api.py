@@ -20,7 +20,9 @@ from emulator.event_queue import EventQueue
 from emulator.http1 import HttpRequest, HttpResponse, MalformedMessage
 from emulator.invocation import InvocationResult
 from emulator.invoke_api import Catalogue, InvokeApi
+from emulator.sandbox.base import Exit
 from emulator.service import LambdaService
+from tests.exchanges import FakeExchange
 from tests.fakes import FakeBackend, FakeRuntime, FakeServer, Runtime, echo
 
 NAME = "arn:aws:lambda:us-east-1:123456789012:function:F"
@@ -52,9 +54,23 @@ class Desk:
     def ask(
         self, method: str, target: str, body: bytes | None = b"", headers: dict[str, str] | None = None
     ) -> HttpResponse:
-        """Any request."""
+        """Any request that is answered in one piece."""
         request = HttpRequest(method=method, target=target, headers=headers or {}, body=body, keep_alive=True)
-        return self.api.handle(request)
+        exchange = FakeExchange()
+        response = self.api.handle(request, exchange)
+        assert response is not None
+        assert not exchange.begun
+        return response
+
+    def stream(self, name: str = "F", **headers: str) -> FakeExchange:
+        """Invoke for a streamed answer."""
+        named = {f"x-amz-{key.replace('_', '-')}": value for key, value in headers.items()}
+        target = f"/2021-11-15/functions/{name}/response-streaming-invocations"
+        exchange = FakeExchange()
+        request = HttpRequest(method="POST", target=target, headers=named, body=b'{"n": 1}', keep_alive=True)
+        assert self.api.handle(request, exchange) is None
+        assert exchange.ended
+        return exchange
 
     def read(self, target: str) -> Any:  # noqa: ANN401 - JSON of any shape
         """The document of a read."""
@@ -233,6 +249,98 @@ def test_reads(desk: Callable[..., Desk]) -> None:
     assert "NextMarker" not in second
     assert opened.read("/2016-08-19/account-settings/")["AccountUsage"]["FunctionCount"] == 2
     assert refusal(opened.ask("GET", "/2015-03-31/functions/H"))[0] == 400
+
+
+async def streams(runtime: FakeRuntime) -> None:
+    """Answer in parts, the second time with an error in their midst, the third time with one that breaks off."""
+    await runtime.next()
+    runtime.log(b"streaming\n")
+    await runtime.stream(b"one ", b"two ", last=b"three")
+    await runtime.next()
+    document = base64.b64encode(b'{"errorType": "Mine", "errorMessage": "no"}').decode()
+    fields = {
+        "lambda-runtime-function-error-type": "Mine",
+        "lambda-runtime-function-error-body": document,
+    }
+    await runtime.stream(b"one ", trailers=fields)
+    await runtime.next()
+    runtime.break_off(b"half")
+    await runtime.next()
+
+
+def test_a_streamed_answer(desk: Callable[..., Desk]) -> None:
+    """Each part is an event as it comes; the last event has the log."""
+    opened = desk(streams)
+    answer = opened.stream(log_type="Tail")
+    assert answer.status == 200
+    assert answer.headers["Content-Type"] == "application/vnd.amazon.eventstream"
+    assert answer.headers["x-amzn-Remapped-Content-Type"] == "text/plain"
+    assert answer.headers["X-Amz-Executed-Version"] == "$LATEST"
+    uuid.UUID(answer.headers["x-amzn-RequestId"])
+    *chunks, (kind, last) = answer.events()
+    assert chunks == [("PayloadChunk", b"one "), ("PayloadChunk", b"two "), ("PayloadChunk", b"three")]
+    assert kind == "InvokeComplete"
+    assert b"streaming\nEND RequestId" in base64.b64decode(json.loads(last)["LogResult"])
+    # An error in its midst, and one that breaks off.
+    *chunks, (kind, last) = opened.stream().events()
+    assert chunks == [("PayloadChunk", b"one ")]
+    document = json.loads(last)
+    assert document["ErrorCode"] == "Unhandled"
+    assert json.loads(document["ErrorDetails"]) == {"errorType": "Mine", "errorMessage": "no"}
+    *chunks, (kind, last) = opened.stream().events()
+    assert chunks == [("PayloadChunk", b"half")]
+    assert json.loads(last)["ErrorCode"] == "Runtime.TruncatedResponse"
+
+
+def test_a_function_that_streams_for_whoever_does_not(desk: Callable[..., Desk]) -> None:
+    """Is answered for in one piece; an error in its midst is the answer then."""
+
+    async def buffered(runtime: FakeRuntime) -> None:
+        for trailers in ({}, {"lambda-runtime-function-error-type": "Mine"}):
+            await runtime.next()
+            await runtime.stream(trailers=trailers, last=b"all of it")
+        await runtime.next()
+
+    opened = desk(buffered)
+    assert opened.post().body == b"all of it"
+    failed = opened.post()
+    assert (failed.headers["X-Amz-Function-Error"], failed.body) == ("Unhandled", b"")
+
+
+def test_a_streamed_answer_of_a_function_that_does_not_stream(desk: Callable[..., Desk]) -> None:
+    """Comes in one piece, or is an error."""
+    assert desk(echo).stream().events() == [("PayloadChunk", b'{"n": 1}'), ("InvokeComplete", b"{}")]
+    [(kind, last)] = desk(raises).stream().events()
+    document = json.loads(last)
+    assert (kind, document["ErrorCode"]) == ("InvokeComplete", "Unhandled")
+    assert json.loads(document["ErrorDetails"])["errorType"] == "ValueError"
+
+
+def test_a_sandbox_that_is_lost_in_the_midst_of_a_stream(desk: Callable[..., Desk]) -> None:
+    """The stream does not end, so that the client can tell; there is no other way left to say so."""
+
+    async def lost(runtime: FakeRuntime) -> None:
+        await runtime.next()
+        runtime.break_off(b"half")
+        runtime.end(Exit(lost="the engine went away"))
+
+    exchange = FakeExchange()
+    target = "/2021-11-15/functions/F/response-streaming-invocations"
+    request = HttpRequest(method="POST", target=target, headers={}, body=b"{}", keep_alive=True)
+    desk(lost).api.handle(request, exchange)
+    assert exchange.events() == [("PayloadChunk", b"half")]
+    assert not exchange.ended
+
+
+@pytest.mark.parametrize(("name", "status"), [("nope", 404), ("G", 429), ("H", 400)])
+def test_refusals_before_the_stream(desk: Callable[..., Desk], name: str, status: int) -> None:
+    """Are the same as without one; a dry run runs nothing."""
+    opened = desk(echo)
+    target = f"/2021-11-15/functions/{name}/response-streaming-invocations"
+    assert refusal(opened.ask("POST", target, b"{}"))[0] == status
+    dry = opened.ask("POST", target.replace(name, "F"), b"{}", {"x-amz-invocation-type": "DryRun"})
+    assert (dry.status, dry.body) == (204, b"")
+    assert opened.backend.sandboxes == []
 
 
 @pytest.mark.parametrize(("too_large", "status"), [(False, 400), (True, 431)])

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from emulator.api_errors import ApiError
 from emulator.function_names import FunctionName
 from emulator.http1 import HttpRequest
-from emulator.invoke_routes import AccountSettings, Call, Describe, Invoke, ListFunctions, route
+from emulator.invoke_routes import AccountSettings, Call, Describe, DescribeUrl, Invoke, ListFunctions, route
 
 KNOWN = {"F": "F"}
 PATH = "/2015-03-31/functions/F/invocations"
+STREAM = "/2021-11-15/functions/F/response-streaming-invocations"
 MIB = 1024 * 1024
 TRACE = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
 FULL_TRACE = f"Self=1-5759e988-bd862e3fe1be46a994272793;{TRACE};Lineage=a:1|b:2"
@@ -88,6 +89,20 @@ def test_any_other_value_is_refused(header: str, member: str, values: str, value
     assert (error.status, error.type) == (400, "ValidationException")
     assert error.message.startswith(f"1 validation error detected: Value '{value}' at '{member}' failed")
     assert f"[{values}]" in error.message
+
+
+def test_a_streamed_invocation() -> None:
+    """Is an Invoke in everything but the form of its answer, and nobody can ask for it asynchronously."""
+    headers = {"x-amz-log-type": "Tail", "x-amzn-trace-id": TRACE}
+    found = invoked(headers, b"[1]", f"{STREAM}?Qualifier=$LATEST")
+    assert (found.streamed, found.invocation_type, found.tail, found.payload) == (True, "RequestResponse", True, b"[1]")
+    assert (found.trace_id, found.function.qualifier) == (TRACE, "$LATEST")
+    assert invoked({"x-amz-invocation-type": "DryRun"}, target=STREAM).invocation_type == "DryRun"
+    error = refused(request(STREAM, headers={"x-amz-invocation-type": "Event"}))
+    assert (error.status, error.type) == (400, "ValidationException")
+    assert "enum value set: [RequestResponse, DryRun]" in error.message
+    for body in (b"{", None):
+        assert refused(request(STREAM, body=body)).status == refused(request(body=body)).status
 
 
 def test_log_tail() -> None:
@@ -219,6 +234,7 @@ def test_the_forms_of_a_path(target: str) -> None:
             "/2015-03-31/functions/F/configuration?Qualifier=$LATEST",
             Describe(function=FunctionName(name="F", qualifier="$LATEST"), configuration_only=True),
         ),
+        ("/2021-10-31/functions/F/url", DescribeUrl(function=FunctionName(name="F", qualifier=None))),
         ("/2015-03-31/functions", ListFunctions(first=0, most=50)),
         ("/2015-03-31/functions/?MaxItems=7&Marker=14", ListFunctions(first=14, most=7)),
         ("/2015-03-31/functions/?MaxItems=10000", ListFunctions(first=0, most=50)),
@@ -250,7 +266,8 @@ def test_a_read_of_what_is_not_there() -> None:
         ("POST", "/2015-03-31/functions"),
         ("DELETE", "/2015-03-31/functions/F"),
         ("GET", "/2015-03-31/functions/F/policy"),
-        ("POST", "/2021-11-15/functions/F/response-streaming-invocations"),
+        ("GET", STREAM),
+        ("POST", "/2015-03-31/functions/F/response-streaming-invocations"),
         ("GET", "/"),
         ("OPTIONS", "*"),
         ("CONNECT", "host:443"),

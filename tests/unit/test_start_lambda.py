@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from emulator.errors import ConfigurationError
 from emulator.http_server import listen
-from emulator.start_lambda import Settings, catalogue, notes
+from emulator.start_lambda import Settings, catalogue, notes, with_urls
+from emulator.url_config import FunctionUrlConfig
 from tests.fakes import FakeBackend
 from tests.templates import load, write
 
@@ -84,6 +86,32 @@ def test_notes(tmp_path: Path) -> None:
     found = catalogue(load(tmp_path, with_queue), None)
     assert any("--destinations" in note for note in notes(found, FakeBackend(), settings()))
     assert not any("--destinations" in note for note in notes(found, FakeBackend(), settings(tmp_path)))
+
+
+WITH_URLS = TEMPLATE.replace("{Timeout: 3}", "{FunctionUrlConfig: {AuthType: AWS_IAM, InvokeMode: RESPONSE_STREAM}}")
+
+
+def test_urls(tmp_path: Path) -> None:
+    """Those of the template as it has them, and those that are asked for, in the template's order."""
+    found = catalogue(load(tmp_path, WITH_URLS), None)
+    own = FunctionUrlConfig(auth_type="AWS_IAM", invoke_mode="RESPONSE_STREAM")
+    assert with_urls(found, settings()).urls == {"Plain": own}
+    assert any("Plain has AuthType AWS_IAM" in note for note in notes(found, FakeBackend(), settings()))
+    asked = replace(settings(), urls=("Named", "Plain"))
+    every = replace(settings(), all_urls=True)
+    assert list(with_urls(found, asked).urls.items()) == [("Plain", own), ("real-name", FunctionUrlConfig())]
+    assert list(with_urls(found, every).urls) == list(found.functions)
+    for name in ("Nobody", "Large"):
+        with pytest.raises(ConfigurationError, match=f"no function '{name}'"):
+            with_urls(found, replace(settings(), urls=(name,)))
+
+
+def test_a_url_that_cannot_be_had(tmp_path: Path) -> None:
+    """The function is served all the same, and the reason is told."""
+    found = catalogue(load(tmp_path, WITH_URLS.replace("AWS_IAM", "NOBODY")), None)
+    assert "Plain" in found.functions
+    assert found.urls == {}
+    assert any("Plain has no URL: " in note and "NOBODY" in note for note in notes(found, FakeBackend(), settings()))
 
 
 def test_a_port_that_is_taken() -> None:
