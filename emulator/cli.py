@@ -18,6 +18,7 @@ import click
 from emulator import __version__, console, settled
 from emulator.cli_options import (
     backend_option,
+    idle_option,
     network_option,
     overrides_option,
     template_option,
@@ -130,6 +131,7 @@ class StartOptions(TypedDict):
     port: int
     concurrency: int
     retry_scale: float
+    idle_s: float
     destinations: Path | None
     urls: tuple[str, ...]
     all_urls: bool
@@ -225,6 +227,7 @@ def invoke(**options: Unpack[InvokeOptions]) -> int:
 )
 @click.option("--function-url", "urls", multiple=True, metavar="NAME", help="Give this function a URL; repeatable.")
 @click.option("--function-urls", "all_urls", is_flag=True, help="Give every function a URL.")
+@idle_option
 @network_option
 @backend_option
 def start_lambda(**options: Unpack[StartOptions]) -> None:
@@ -246,6 +249,7 @@ def start_lambda(**options: Unpack[StartOptions]) -> None:
         port=options["port"],
         concurrency=options["concurrency"],
         retry_scale=options["retry_scale"],
+        reap_after_s=options["idle_s"],
         destinations=options["destinations"],
         urls=options["urls"],
         all_urls=options["all_urls"],

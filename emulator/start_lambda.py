@@ -38,6 +38,7 @@ class Settings:
     port: int
     concurrency: int
     retry_scale: float
+    reap_after_s: float
     destinations: Path | None
     urls: tuple[str, ...] = ()
     """Functions that get a URL though the template gives them none."""
@@ -129,7 +130,13 @@ def serve(found: Catalogue, settings: Settings, open_backend: Callable[[], Backe
         stack.callback(urls.close)
         deliver = _delivery(settings.destinations, voice)
         service = stack.enter_context(
-            LambdaService(found.functions, open_backend(), on_log=voice.log, concurrency=settings.concurrency)
+            LambdaService(
+                found.functions,
+                open_backend(),
+                on_log=voice.log,
+                concurrency=settings.concurrency,
+                reap_after_s=settings.reap_after_s,
+            )
         )
         queue = EventQueue(found.functions, _invoker(service), deliver, voice.fault, scale=settings.retry_scale)
         addresses = {name: f"http://{_shown(settings.host)}:{port}/" for name, port in urls.ports.items()}

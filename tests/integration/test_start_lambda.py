@@ -375,3 +375,17 @@ def test_standard_output_that_nobody_reads() -> None:
     finally:
         process.kill()
         process.stderr.close()
+
+
+def test_idle_environments_are_closed(tmp_path: Path) -> None:
+    """Then the next invocation is cold again: a global that counts begins anew."""
+    event = json.dumps({"folder": str(tmp_path)}).encode()
+    with served(tmp_path / "log", "-t", TEMPLATE, "--backend", "process", "--idle-timeout", "1") as server:
+        client = server.client()
+
+        def count(after_s: float = 0) -> int:
+            time.sleep(after_s)
+            return int(json.loads(client.invoke(FunctionName="Count", Payload=event)["Payload"].read())["global"])
+
+        assert [count(), count()] == [1, 2]
+        wait_for(lambda: count(after_s=2.5) == 1)

@@ -45,7 +45,9 @@ Resources:
 
 def settings(destinations: Path | None = None) -> Settings:
     """As without flags."""
-    return Settings(host="127.0.0.1", port=0, concurrency=1000, retry_scale=1.0, destinations=destinations)
+    return Settings(
+        host="127.0.0.1", port=0, concurrency=1000, retry_scale=1.0, reap_after_s=330, destinations=destinations
+    )
 
 
 def test_what_can_be_served_is(tmp_path: Path) -> None:
