@@ -196,14 +196,14 @@ def all_functions(folder: Path) -> dict[str, FunctionConfig]:
         replace(given["Probe"], name="ProbePath", layers=(first,), environment={"PYTHONPATH": "/opt/own"}),
     )
     own = (
-        _own("Machine", "machine.handler", memory_mb=128, timeout_s=2),
+        _own("Machine", "machine.handler", memory_mb=1024, timeout_s=2),
         _own("MachinePatient", "machine.handler", memory_mb=128, timeout_s=30),
         _own("Loud", "loud.handler", memory_mb=1769, timeout_s=10),
         _own("LoudDeath", "loud.die", memory_mb=1769, timeout_s=10),
         _own("Later", "loud.later"),
         _own("BusyInit", "busy_init.handler", memory_mb=128, timeout_s=10),
         _own("BusyInitExits", "busy_init.handler", memory_mb=128, timeout_s=10),
-        _own("Who", "who.handler", memory_mb=128, timeout_s=10),
+        _own("Who", "who.handler", memory_mb=1024, timeout_s=30),
         _own("Background", "background.handler", memory_mb=1769, timeout_s=10),
         _own("BackgroundOf128", "background.handler", memory_mb=128, timeout_s=10),
         _own("HearsSigterm", "hears_sigterm.handler"),
