@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from emulator import logs
@@ -32,6 +32,8 @@ from emulator.sandbox.base import Exit, Figures, Sandbox
 
 if TYPE_CHECKING:
     from emulator.config import FunctionConfig
+    from emulator.extensions import Crew
+    from emulator.extensions_api import ExtensionsApi
     from emulator.shutdown import Extensions, Reason
 
 _MS: Final = 1000.0
@@ -56,6 +58,7 @@ class _Outcome:
     body: bytes = b""
     error: FunctionError | None = None
     status: logs.Status = "success"
+    late: FunctionError | None = None  # what went wrong after the answer: an extension's doing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +74,7 @@ class Environment:
     """One execution environment around a sandbox that was made ready, which is its own from now on.
 
     `invoke` serves one event at a time, on the caller's thread. BackendError means that the sandbox was lost; every
-    failure of the function is in the result. `extensions` are told when a life ends, and given time.
+    failure of the function is in the result. `external` names the files of `/opt/extensions`; `extensions` are played.
     """
 
     def __init__(
@@ -81,11 +84,14 @@ class Environment:
         on_log: Callable[[str], None] | None = None,
         *,
         extensions: Extensions | None = None,
+        external: tuple[str, ...] = (),
     ) -> None:
         self._config = config
         self._sandbox = sandbox
         self._journal = Journal(config, on_log)
-        self._extensions = extensions
+        self._given = self._extensions = extensions
+        self._external = external
+        self._crew: Crew | None = None
         self._resting = threading.Lock()
         self._awake = True  # it serves, or is closed: the janitor keeps its hands off
         self._frozen = False
@@ -167,7 +173,7 @@ class Environment:
         try:
             if spindown:
                 self._shut_down("SPINDOWN")
-            self._extensions = None
+            self._shut = True
             self._sandbox.close()  # first: a runtime that is left alone by its server complains into the log
         finally:
             self._server.close()
@@ -179,6 +185,18 @@ class Environment:
         self._shut = False  # the Shutdown phase comes once in a life
         self._server = RuntimeServer(self._sandbox.listener, peer=self._sandbox.peer)
         self._api = self._server.api
+        self._crew, self._extensions = None, self._given
+        self._api.on_extension = self._engage
+        if self._external:
+            self._engage()
+
+    def _engage(self) -> ExtensionsApi:
+        """There are external extensions, or an internal one has just asked."""
+        from emulator.extensions import Crew  # noqa: PLC0415 - most functions have no extension
+
+        self._crew = Crew(self._config, self._server, self._api, self._external)
+        self._extensions = self._extensions or self._crew
+        return self._crew.api
 
     def _wake(self, *, thaw: bool = True) -> None:
         with self._resting:
@@ -226,6 +244,8 @@ class Environment:
         self._journal.init_started("init")
         outcome = self._init(begin + INIT_LIMIT_S, request_id)
         init_ms = (outcome.at - begin) * _MS
+        if self._crew is not None:
+            self._crew.log(self._journal)
         if outcome.status == "success":
             self._journal.init_ended(init_ms, "init")
             return init_ms, self._sandbox.figures()
@@ -253,7 +273,7 @@ class Environment:
         """Start the runtime and wait until it asks for an event, fails or runs out of time."""
         self._api.happen(Event.GO)
         self._sandbox.go(self._journal.add, self._server.hear)
-        heard = self._wait(limit)
+        heard = self._await_init(limit)
         if heard is None:
             self._fail(Event.TIMEOUT)
             self._sandbox.flush_log()
@@ -269,6 +289,18 @@ class Environment:
         self._sandbox.throttle(on=True)
         self._sandbox.flush_log()  # what init has printed comes before START
         return _Outcome(at=heard.at)
+
+    def _await_init(self, limit: float) -> Heard | Exit | None:
+        """What ends init: the runtime's word, and the extensions' where there are any."""
+        if self._crew is not None:
+            heard = self._crew.await_registered(self._wait_for_all, limit)
+            if heard is None or isinstance(heard, Exit):
+                return heard
+            self._sandbox.start_runtime()
+        heard = self._wait(limit)
+        if self._crew is not None and isinstance(heard, Heard) and heard.event is Event.NEXT:
+            heard = self._crew.await_ready(heard, self._wait_for_all, limit)
+        return heard
 
     def _serve(self, order: Order, deadline: float) -> _Outcome:
         """Hand the event over and wait for the answer, the timeout or the end of the runtime."""
@@ -294,14 +326,35 @@ class Environment:
         if heard.too_large:
             error = response_too_large()
             return _Outcome(at=heard.at, body=document(error), error=error, status="error")
-        if heard.event is Event.ERROR:
-            # An exception of the handler's is an answer: REPORT names a status only where the platform stepped in.
-            return _Outcome(at=heard.at, body=heard.body, error=runtime_error(heard))
-        return _Outcome(at=heard.at, body=heard.body)
+        # An exception of the handler's is an answer: REPORT names a status only where the platform stepped in.
+        failure = runtime_error(heard) if heard.event is Event.ERROR else None
+        outcome = _Outcome(at=heard.at, body=heard.body, error=failure)
+        return self._see_out(self._crew, order, outcome, deadline) if self._crew is not None else outcome
+
+    def _see_out(self, crew: Crew, order: Order, outcome: _Outcome, deadline: float) -> _Outcome:
+        """The invocation goes on until runtime and extensions ask for the next event, under the same timeout."""
+        if not crew.invoked:
+            return outcome
+        heard = crew.await_idle(lambda: self._api.state is State.IDLE, self._wait_for_all, deadline)
+        if isinstance(heard, Heard):
+            return replace(outcome, at=heard.at)
+        self._fail(Event.TIMEOUT if heard is None else Event.EXIT)
+        if heard is None:
+            late = timed_out(order.request_id, self._config.timeout_s)
+            return replace(outcome, at=deadline, status="timeout", late=late)
+        late = diagnose_exit(heard, order.request_id)
+        return replace(outcome, at=time.perf_counter(), status="error", late=late)
 
     def _wait(self, limit: float) -> Heard | Exit | None:
-        """The next thing that happens; None when the time is up."""
+        """The next thing that happens but for what extensions ask; None when the time is up."""
+        while isinstance(heard := self._wait_for_all(limit), Heard) and heard.event is Event.EXTENSION:
+            pass
+        return heard
+
+    def _wait_for_all(self, limit: float) -> Heard | Exit | None:
         heard = self._server.wait(limit)
+        if isinstance(heard, Exit) and heard.extension is not None and self._crew is not None:
+            self._crew.ended(heard)
         if isinstance(heard, Heard) and heard.at > limit:  # it came, but too late, while we were held up
             return None
         if isinstance(heard, Exit) and heard.lost is not None:
@@ -331,7 +384,7 @@ class Environment:
             max_memory_bytes=usage.max_memory_bytes,
             init_ms=init_ms,
             status=outcome.status,
-            error_type=outcome.error.type if outcome.error is not None else None,
+            error_type=failure.type if (failure := outcome.late or outcome.error) is not None else None,
         )
         self._journal.ended(report, len(outcome.body) if outcome.error is None else 0)
         return InvocationResult(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from emulator import logs
@@ -47,6 +47,15 @@ class Journal:
             self._tell(platform_log.init_end(init_ms, phase=phase, status=status, error_type=error_type))
         elif status != "success":
             self._write(logs.init_report_line(init_ms, phase=phase, status=status, error_type=error_type))
+
+    def extension(self, name: str, state: str, events: Sequence[str], error_type: str | None) -> None:
+        """EXTENSION."""
+        if self._json:
+            from emulator import platform_log  # noqa: PLC0415 - see above
+
+            self._tell([platform_log.extension(name, state, events, error_type)])
+        else:
+            self._write(logs.extension_line(name, state, events, error_type))
 
     def started(self, request_id: str, function_arn: str) -> None:
         """START."""

@@ -42,6 +42,7 @@ class Event(Enum):
     TIMEOUT = "timeout"
     RESET = "reset"
     CLOSE = "close"
+    EXTENSION = "extension"  # one has registered or waits for an event, which changes nothing for the runtime
 
 
 TRANSITIONS: Final[dict[tuple[State, Event], State]] = {
@@ -97,10 +98,22 @@ class Heard:
 
 
 def diagnose_exit(exit_: Exit, request_id: str) -> FunctionError:
-    """What Lambda calls the end of a runtime process that nobody asked to end."""
+    """What Lambda calls the end of a runtime process, or an extension's, that nobody asked to end."""
+    if exit_.extension is not None:
+        return _extension_failed(exit_, request_id)
     reason = _exit_reason(exit_)
     type_ = "Runtime.OutOfMemory" if exit_.out_of_memory else "Runtime.ExitError"
     return FunctionError(type=type_, message=f"RequestId: {request_id} Error: {reason}")
+
+
+def _extension_failed(exit_: Exit, request_id: str) -> FunctionError:
+    """An external extension may not end before SHUTDOWN, with whatever status."""
+    reason = exit_.said
+    if reason is None and exit_.signal is not None:
+        reason = f"signal: {signal_text(exit_.signal)}"
+    elif reason is None:
+        reason = f"exit code {exit_.status or 0}"
+    return FunctionError(type=exit_.error_type or "Extension.Crash", message=f"RequestId: {request_id} Error: {reason}")
 
 
 def timed_out(request_id: str, timeout_s: float) -> FunctionError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -65,6 +66,14 @@ def report_line(report: Report) -> str:
 def init_report_line(init_ms: float, *, phase: Phase, status: Status, error_type: str | None = None) -> str:
     """The INIT_REPORT line, which Lambda writes only where init failed or ran out of time."""
     fields = [f"INIT_REPORT Init Duration: {init_ms:.2f} ms", f"Phase: {phase}", f"Status: {status}"]
+    if error_type is not None:
+        fields.append(f"Error Type: {error_type}")
+    return "\t".join(fields) + "\n"
+
+
+def extension_line(name: str, state: str, events: Sequence[str], error_type: str | None = None) -> str:
+    """How an extension stands at the end of init; Lambda writes it before the first START."""
+    fields = [f"EXTENSION\tName: {name}", f"State: {state}", f"Events: [{', '.join(events)}]"]
     if error_type is not None:
         fields.append(f"Error Type: {error_type}")
     return "\t".join(fields) + "\n"

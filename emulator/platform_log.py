@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -65,6 +65,14 @@ def init_end(init_ms: float, *, phase: Phase, status: Status, error_type: str | 
         PlatformEvent(type="platform.initRuntimeDone", record=common, level=level),
         PlatformEvent(type="platform.initReport", record=report, level=level),
     )
+
+
+def extension(name: str, state: str, events: Sequence[str], error_type: str | None) -> PlatformEvent:
+    """How an extension stands at the end of init."""
+    record: dict[str, Any] = {"name": name, "state": state, "events": list(events)}
+    if error_type is not None:
+        record["errorType"] = error_type
+    return PlatformEvent(type="platform.extension", record=record, level="INFO")
 
 
 def start(request_id: str, function_arn: str) -> PlatformEvent:

@@ -207,11 +207,12 @@ class LambdaService:
         return self._make(config)
 
     def _make(self, config: FunctionConfig) -> Environment:
-        sandbox = self._backend.prepare(_spec(config))
+        spec = _spec(config)
+        sandbox = self._backend.prepare(spec)
         # Imported while the sandbox starts: nothing of it is needed before.
         from emulator.environment import Environment  # noqa: PLC0415 - see above
 
-        made = Environment(config, sandbox, self._on_log)
+        made = Environment(config, sandbox, self._on_log, external=spec.extensions)
         try:
             with self._lock:
                 self._refuse_if_closed()
@@ -348,7 +349,17 @@ def _spec(config: FunctionConfig) -> SandboxSpec:
         environment=variables.function_variables(config, time.gmtime()),
         architecture=config.architecture,
         image=config.image,
+        extensions=_extensions(config.layers) if config.layers else (),
     )
+
+
+def _extensions(layers: tuple[Path, ...]) -> tuple[str, ...]:
+    """The files of `/opt/extensions`, in the order of their names; the layers are laid over each other."""
+    names: set[str] = set()
+    for layer in layers:
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(layer / "extensions") as entries:
+            names.update(entry.name for entry in entries if not entry.is_dir())
+    return tuple(sorted(names))
 
 
 def _request_id() -> str:

@@ -65,7 +65,8 @@ class FakeRuntime:
         """One request to the Runtime API, from `peer` or from the sandbox's own address; None is a body too large."""
         caller = peer or self.sandbox.peer
         named = {name.lower(): value for name, value in (headers or {}).items()}
-        request = HttpRequest(method=method, target=API + path, headers=named, body=body, keep_alive=True)
+        target = path if path.startswith("/20") else API + path
+        request = HttpRequest(method=method, target=target, headers=named, body=body, keep_alive=True)
         reply: Reply = await self.sandbox.loop.reply(lambda answer: self._api.handle(request, answer, peer=caller))
         return reply
 
@@ -147,6 +148,9 @@ class FakeSandbox:
         self.unread: list[bytes] = []
         self.frozen = False
         self.on_sigterm: Callable[[], None] | None = None
+        self.crew: Sequence[Runtime] = ()
+        """External extensions: `go` starts them alone."""
+        self._tasks: list[asyncio.Task[None]] = []
         self._lives = deque(lives)
         self._fresh = figures
         self._memory_told = figures.memory_peak_bytes
@@ -177,8 +181,17 @@ class FakeSandbox:
         self.calls.append("go")
         if not self.servers or self.servers[-1].closed:
             raise AssertionError("go before the Runtime API was served")
-        runtime = self._lives.popleft() if len(self._lives) > 1 else self._lives[0]
         self._on_log, self._on_exit = on_log, on_exit
+        if self.crew:
+            self._tasks = [self.loop.start(one(FakeRuntime(self, self.servers[-1].api))) for one in self.crew]
+        else:
+            self.start_runtime()
+            self.calls.pop()
+
+    def start_runtime(self) -> None:
+        """The life whose extensions `go` has started."""
+        self.calls.append("start runtime")
+        runtime = self._lives.popleft() if len(self._lives) > 1 else self._lives[0]
         self._task = self.loop.start(self._play(runtime, FakeRuntime(self, self.servers[-1].api)))
 
     def throttle(self, on: bool) -> None:  # noqa: FBT001 - the protocol's signature
@@ -281,9 +294,10 @@ class FakeSandbox:
                 self._on_log(piece)
 
     def _cancel(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            self.loop.drain()
+        for task in (self._task, *self._tasks):
+            if task is not None:
+                task.cancel()
+                self.loop.drain()
 
     def _stop(self) -> None:
         """Nobody hears what was not read before."""

@@ -65,6 +65,8 @@ class SandboxSpec:
     environment: Mapping[str, str]
     architecture: str = "x86_64"
     image: str | None = None
+    extensions: tuple[str, ...] = ()
+    """The files of `/opt/extensions`, which `go` starts before the runtime."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,13 +87,17 @@ class Figures:
 class Exit:
     """How the runtime process ended: `status` for exit(n), `signal` when one killed it; `out_of_memory` is proven.
 
-    `lost` says why the sandbox itself went away, which is not the function's doing.
+    `lost` says why the sandbox itself went away, which is not the function's doing. `extension` names the external
+    extension that it was instead of the runtime, `error_type` what Lambda calls that, `said` the extension's own words.
     """
 
     status: int | None = None
     signal: int | None = None
     out_of_memory: bool = False
     lost: str | None = None
+    extension: str | None = None
+    error_type: str | None = None
+    said: str | None = None
 
 
 class Sandbox(Protocol):
@@ -112,8 +118,12 @@ class Sandbox(Protocol):
     def go(self, on_log: Callable[[bytes], None], on_exit: Callable[[Exit], None]) -> None:
         """Start the runtime, CPU unthrottled. Both callbacks come on a thread of the sandbox's choosing.
 
-        `on_exit` comes exactly once for each `go`, after the last `on_log`, unless the sandbox is closed first.
+        `on_exit` comes exactly once for each `go`, after the last `on_log`, unless the sandbox is closed first; with
+        external extensions also once for each that ends. They are all that this starts then.
         """
+
+    def start_runtime(self) -> None:
+        """Start the runtime, where `go` has started external extensions alone; they have registered."""
 
     def throttle(self, on: bool) -> None:  # noqa: FBT001 - the two states are the whole meaning
         """Apply the CPU share of the memory size, or lift it as Lambda does in the Init phase."""

@@ -68,7 +68,7 @@ def create(  # noqa: PLR0913 - one keyword each for what differs between two con
     config: dict[str, Any] = {
         "Image": base.id,
         "Entrypoint": ["/bin/sh", "-c", stdio.entry, "preflight"],
-        "Cmd": [*base.command, spec.handler],
+        "Cmd": [*spec.extensions, *(("--",) if spec.extensions else ()), *base.command, spec.handler],
         "Env": [f"{name}={value}" for name, value in environment.items()],
         # A container to be kept for a look has no owner whose death would have it swept.
         "Labels": {LABEL: "sandbox", FUNCTION_LABEL: spec.function_name, **({} if keep else {OWNER_LABEL: owner()})},

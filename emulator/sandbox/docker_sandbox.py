@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from emulator.errors import BackendError
@@ -102,7 +103,7 @@ class DockerSandbox:
             self._disk = backend.disk(self._spec.tmp_mb, self._base)
         inside = backend.transport == "namespace"
         cpuset = backend.cpuset(self._spec)
-        stdio: Pipes | Attached = _pipes(cpuset) if inside else Attached()
+        stdio: Pipes | Attached = (_extended if self._spec.extensions else _plain)(cpuset, inside=inside)
         self._stdio = stdio
         runtime_api = f"{RUNTIME_API_HOST}:{RUNTIME_API_PORT}"
         if not inside:
@@ -162,6 +163,11 @@ class DockerSandbox:
         if self._group is not None:
             self._baseline = self._counters()
         self._stdio.go(on_log, lambda ended: on_exit(self._ending(ended)))
+
+    def start_runtime(self) -> None:
+        """The second line to the entry point."""
+        if self._stdio is not None:
+            self._stdio.start_runtime()
 
     def throttle(self, on: bool) -> None:  # noqa: FBT001 - the two states are the whole meaning
         """The CFS quota, by the control group's file where we may write it, else by the engine."""
@@ -306,7 +312,7 @@ class DockerSandbox:
         if ended is None:
             return self._ending_of_container()
         killed = ended.signal == 9 and bool(self._counters().oom_kills)  # noqa: PLR2004 - SIGKILL
-        return Exit(status=ended.status, signal=ended.signal, out_of_memory=killed)
+        return replace(ended, out_of_memory=killed)
 
     def _ending_of_container(self) -> Exit:
         if self._container is None:
@@ -327,8 +333,20 @@ class DockerSandbox:
         return Exit(lost=f"the container ended with status {state.get('ExitCode')}")
 
 
-def _pipes(cpuset: str | None) -> Pipes:
-    return Pipes(docker_container.folder_prefix(), cpus=None if cpuset is None else len(cpuset.split(",")))
+def _plain(cpuset: str | None, *, inside: bool) -> Pipes | Attached:
+    return Pipes(docker_container.folder_prefix(), cpus=_count(cpuset)) if inside else Attached()
+
+
+def _extended(cpuset: str | None, *, inside: bool) -> Pipes | Attached:
+    from emulator.sandbox import docker_extensions as made  # noqa: PLC0415 - most functions have no extension
+
+    if not inside:
+        return made.ExtendedAttached()
+    return made.ExtendedPipes(docker_container.folder_prefix(), cpus=_count(cpuset))
+
+
+def _count(cpuset: str | None) -> int | None:
+    return None if cpuset is None else len(cpuset.split(","))
 
 
 @contextmanager

@@ -42,20 +42,20 @@ _MARK_TIMEOUT_S: Final = 10.0  # a throttled shell may take a while, and an engi
 # hangs for ever.
 # The subshell keeps the shell's own words on a death by signal ("Killed") out of the function's log. HOME and HOSTNAME
 # are the engine's additions: Lambda sets neither.
-_BARE: Final = "unset HOME HOSTNAME"
+BARE: Final = "unset HOME HOSTNAME"
 # Only as the first process of a namespace, where "all" are the function's: anywhere else it would be the machine's.
-_END_ALL: Final = "[ $$ = 1 ] && kill -9 -1"
+END_ALL: Final = "[ $$ = 1 ] && kill -9 -1"
 PIPES_ENTRY: Final = (
     # All are opened while the emulator lives for sure: a pipe that nobody holds would block whoever opens it.
-    f"exec 3<{MOUNT}/go 4>{MOUNT}/status; read -r _ <&3 || exit 125; {_BARE}; "
-    f"(read -r _ <&3; {_END_ALL}) </dev/null >/dev/null 2>&1 4>&- & "
+    f"exec 3<{MOUNT}/go 4>{MOUNT}/status; read -r _ <&3 || exit 125; {BARE}; "
+    f"(read -r _ <&3; {END_ALL}) </dev/null >/dev/null 2>&1 4>&- & "
     f'(exec "$@" </dev/null >{MOUNT}/log 2>&1 3<&- 4>&-); echo $? >&4; read -r _ <&3'
 )
 # One stream for both outputs and the marks, so that they keep their order. The reader answers each line of input with
 # a mark; it is the background job, since a shell has its background jobs ignore SIGINT.
 ATTACH_ENTRY: Final = (
-    f"read -r _ || exit 125; {_BARE}; exec 3<&0 2>/dev/null; "
-    f'(while read -r _ <&3; do printf "\\0preflight-mark\\n"; done; {_END_ALL}) & '
+    f"read -r _ || exit 125; {BARE}; exec 3<&0 2>/dev/null; "
+    f'(while read -r _ <&3; do printf "\\0preflight-mark\\n"; done; {END_ALL}) & '
     '(exec "$@" </dev/null 2>&1 3<&-); printf "\\0preflight-exit %s\\n" "$?"; wait'
 )
 
@@ -94,6 +94,9 @@ class Stdio(Protocol):
 
     def go(self, on_log: Callable[[bytes], None], on_exit: Callable[[Exit | None], None]) -> None:
         """Let the runtime start; `on_exit(None)` means that the whole container went away."""
+
+    def start_runtime(self) -> None:
+        """Let the runtime start, where `go` was for external extensions alone."""
 
     def flush(self) -> None:
         """Return once everything written so far has gone to `on_log`."""
@@ -164,6 +167,9 @@ class Pipes:
         self._watcher.start()
         os.write(self._fds["go"], b"go\n")
 
+    def start_runtime(self) -> None:
+        """It has started at *go*: these are for functions without extensions."""
+
     def flush(self) -> None:
         """Drain the pipe."""
         if self._log is not None:
@@ -224,6 +230,8 @@ class Attached:
     """The engine's attach stream, for an engine whose files are not ours: another machine, or a virtual one."""
 
     entry = ATTACH_ENTRY
+    mark = _MARK
+    mark_beginning = _MARK_BEGINNING
 
     def __init__(self) -> None:
         self.mounts: dict[str, str] = {}
@@ -250,6 +258,9 @@ class Attached:
         self._reader = threading.Thread(target=self._read, name="container-attach", daemon=True)
         self._reader.start()
         self._stream.sendall(b"go\n")
+
+    def start_runtime(self) -> None:
+        """It has started at *go*."""
 
     def flush(self) -> None:
         """Ask for a mark and wait until it comes."""
@@ -296,18 +307,24 @@ class Attached:
     def _take(self, body: bytes) -> bool:
         """Hand the output on; True when a mark said that the runtime has ended."""
         text = self._pending + body
-        while (mark := _MARK.search(text)) is not None:
+        while (mark := self.mark.search(text)) is not None:
             self._log(text[: mark.start()])
             text = text[mark.end() :]
-            if mark[1] is not None:
-                self._end(parse_status(int(mark[1])))
+            if self._means_end(mark):
                 return True
-            self._marked.set()
         # The engine cuts the stream where its buffer ends, in the middle of a mark too.
-        cut = _MARK_BEGINNING.search(text)
+        cut = self.mark_beginning.search(text)
         kept = len(text) if cut is None else cut.start()
         self._log(text[:kept])
         self._pending = text[kept:]
+        return False
+
+    def _means_end(self, mark: re.Match[bytes]) -> bool:
+        """What a mark says; True where nothing more is to be read."""
+        if mark[1] is not None:
+            self._end(parse_status(int(mark[1])))
+            return True
+        self._marked.set()
         return False
 
     def _log(self, text: bytes) -> None:

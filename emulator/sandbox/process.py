@@ -153,6 +153,10 @@ class ProcessSandbox:
         """One line to the waiting shell."""
         self._life.go(Callbacks(on_log=on_log, on_exit=on_exit))
 
+    def start_runtime(self) -> None:
+        """The second line to the shell."""
+        self._life.start_runtime()
+
     def throttle(self, on: bool) -> None:  # noqa: FBT001 - the two states are the whole meaning
         """By the control group; without one CPU time is not limited, as `capabilities` says."""
         self._life.throttle(self._spec.cpu_share if on else None)
@@ -212,7 +216,7 @@ class ProcessSandbox:
         host, port = listener.getsockname()
         limit = self._spec.memory_mb * MIB
         try:
-            life = Life(
+            life = self._kind()(
                 self._launch.argv,
                 {**self._launch.environment, API_VARIABLE: f"{host}:{port}"},
                 self._spec.code,
@@ -223,6 +227,13 @@ class ProcessSandbox:
             listener.close()
             raise
         return listener, life
+
+    def _kind(self) -> Callable[..., Life]:
+        if not self._launch.extensions:
+            return Life
+        from emulator.sandbox.process_extensions import ExtendedLife  # noqa: PLC0415 - most functions have no extension
+
+        return functools.partial(ExtendedLife, self._launch.extensions, self._folder / "status")
 
 
 def _python_launcher() -> LaunchMaker:

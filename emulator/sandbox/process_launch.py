@@ -25,6 +25,8 @@ class Launch:
 
     argv: tuple[str, ...]
     environment: Mapping[str, str]
+    extensions: tuple[Path, ...] = ()
+    """The executables to start before it."""
 
 
 def python_launch(spec: SandboxSpec, folder: Path, interpreter: Interpreter, client: Path) -> Launch:
@@ -53,7 +55,14 @@ def python_launch(spec: SandboxSpec, folder: Path, interpreter: Interpreter, cli
     return Launch(
         argv=(str(python), "-B", "-m", "awslambdaric", spec.handler),
         environment={"TMPDIR": str(scratch), **environment},
+        extensions=tuple(_extension(name, spec.layers) for name in spec.extensions),
     )
+
+
+def _extension(name: str, layers: tuple[Path, ...]) -> Path:
+    """Where `/opt/extensions/NAME` lies: the last layer that has it wins."""
+    found = [path for layer in layers if (path := layer.absolute() / "extensions" / name).exists()]
+    return found[-1]
 
 
 def host_environment(spec: SandboxSpec, *, runtime: Path, language: Path) -> dict[str, str]:

@@ -28,6 +28,7 @@ __all__ = ["no_leaks"]
 
 ROOT: Final = Path(__file__).parents[2]
 TEMPLATE: Final = ROOT / "fixtures" / "functions" / "template.yaml"
+EXTENSIONS: Final = Path(__file__).with_name("extensions")
 OWN_CODE: Final = Path(__file__).with_name("functions")
 RUNTIME: Final = f"python{sys.version_info.major}.{sys.version_info.minor}"
 ARCHITECTURE: Final[Architecture] = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
@@ -209,7 +210,30 @@ def all_functions(folder: Path) -> dict[str, FunctionConfig]:
         _own("TwoLayers", "layered.handler", layers=(first, second)),
         _own("TwoLayersReversed", "layered.handler", layers=(second, first)),
     )
-    return given | {config.name: config for config in (*resized, *own)}
+    return given | {config.name: config for config in (*resized, *own, *extended(folder))}
+
+
+def extended(folder: Path) -> Iterator[FunctionConfig]:
+    """Functions with external extensions: `EXTENSIONS/recorder` plays every part but one by the name that it has."""
+
+    def layer(name: str, *, mode: int = 0o755) -> Path:
+        made = folder / f"{mode:o}-{name}"
+        (made / "extensions").mkdir(parents=True)
+        part = EXTENSIONS / name if (EXTENSIONS / name).exists() else EXTENSIONS / "recorder"
+        copied = made / "extensions" / name
+        copied.write_bytes(part.read_bytes())
+        copied.chmod(mode)
+        return made
+
+    yield _own(
+        "Extended", "extended.handler", layers=(layer("recorder"), layer("quiet")), environment={"COLOUR": "blue"}
+    )
+    for name in ("sleepy", "refuses", "crashes", "leaves"):
+        yield _own(f"Extended{name.title()}", "extended.handler", layers=(layer(name),))
+    yield _own("ExtendedJson", "extended.handler", layers=(layer("logs"),), logging=_json("INFO"))
+    yield _own("ExtendedLocked", "extended.handler", layers=(layer("recorder", mode=0o644),))
+    yield _own("ExtendedHangs", "extended.hang", layers=(layer("hangs"),), timeout_s=1)
+    yield _own("ExtendedWithin", "extended_within.handler")
 
 
 def layer_folders(folder: Path) -> tuple[Path, Path]:

@@ -1,0 +1,87 @@
+"""The entry point of a container whose function has external extensions, in both ways of `docker_stdio`."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+from collections.abc import Callable
+from typing import Final
+
+from emulator.sandbox.base import Exit
+from emulator.sandbox.docker_stdio import BARE, END_ALL, MOUNT, Attached, Pipes
+from emulator.sandbox.extension_scripts import FORGET, parse_end
+
+FOLDER: Final = "/opt/extensions"
+
+# The arguments are the names of the extensions, `--` and the runtime's command. Before the runtime starts nobody but
+# PID 1 reads the pipe: it ends with the emulator itself.
+PIPES_ENTRY: Final = (
+    f"exec 3<{MOUNT}/go 4>{MOUNT}/status; read -r _ <&3 || exit 125; {BARE}; "
+    'while [ "$1" != -- ]; do '
+    f'({FORGET}; cd /; {FOLDER}/"$1" </dev/null >{MOUNT}/log 2>&1 3<&- 4>&-; echo "$? $1" >&4) 3<&- 2>/dev/null & '
+    f"shift; done; shift; read -r _ <&3 || {{ {END_ALL}; exit 125; }}; "
+    f"(read -r _ <&3; {END_ALL}) </dev/null >/dev/null 2>&1 4>&- & "
+    f'(exec "$@" </dev/null >{MOUNT}/log 2>&1 3<&- 4>&-); echo $? >&4; read -r _ <&3'
+)
+# Every line but `run` asks for a mark, before the runtime starts too.
+ATTACH_ENTRY: Final = (
+    f"read -r _ || exit 125; {BARE}; exec 3<&0 2>/dev/null; "
+    'while [ "$1" != -- ]; do '
+    f'({FORGET}; cd /; {FOLDER}/"$1" </dev/null 2>&1 3<&-; printf "\\0preflight-ended %s %s\\n" "$?" "$1") 3<&- & '
+    "shift; done; shift; "
+    'while read -r word <&3 && [ "$word" != run ]; do printf "\\0preflight-mark\\n"; done; '
+    f'(while read -r _ <&3; do printf "\\0preflight-mark\\n"; done; {END_ALL}) & '
+    '(exec "$@" </dev/null 2>&1 3<&-); printf "\\0preflight-exit %s\\n" "$?"; wait'
+)
+_LINE_BYTES: Final = 4096
+
+
+class ExtendedPipes(Pipes):
+    """Tells of the end of each extension until the runtime has ended, and after."""
+
+    entry = PIPES_ENTRY
+
+    def start_runtime(self) -> None:
+        """The second line down the pipe."""
+        os.write(self._fds["go"], b"run\n")
+
+    def _watch(self, on_exit: Callable[[Exit | None], None]) -> None:
+        status = self._fds["status"]
+        poller = select.poll()
+        for descriptor in (status, self._wake_read, *(() if self._pidfd is None else (self._pidfd,))):
+            poller.register(descriptor, select.POLLIN)
+        told = b""
+        while True:
+            ready = {descriptor for descriptor, _ in poller.poll()}
+            if self._wake_read in ready:
+                return
+            self.flush()
+            if status not in ready:  # PID 1 is gone, and everybody with it
+                on_exit(None)
+                return
+            *lines, told = (told + os.read(status, _LINE_BYTES)).split(b"\n")
+            for line in lines:
+                on_exit(parse_end(line.decode("utf-8", "replace")))
+
+
+class ExtendedAttached(Attached):
+    """The same over the engine's stream."""
+
+    entry = ATTACH_ENTRY
+    mark = re.compile(rb"\x00preflight-(?:mark|exit (\d+)|ended (\d+ [^\n]*))\n")
+    mark_beginning = re.compile(rb"\x00(?:p|$)[a-z -]*\d*(?:(?<=\d) [^\n]*)?\Z")
+
+    def start_runtime(self) -> None:
+        """The word that is not asking for a mark."""
+        if self._stream is not None:
+            self._stream.sendall(b"run\n")
+
+    def _means_end(self, mark: re.Match[bytes]) -> bool:
+        """Never: extensions outlive the runtime."""
+        told = mark[1] or mark[2]
+        if told is None:
+            self._marked.set()
+        elif self._on_exit is not None:
+            self._on_exit(parse_end(told.decode("utf-8", "replace")))
+        return False
