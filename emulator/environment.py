@@ -191,7 +191,6 @@ class Environment:
             self._engage()
 
     def _engage(self) -> ExtensionsApi:
-        """There are external extensions, or an internal one has just asked."""
         from emulator.extensions import Crew  # noqa: PLC0415 - most functions have no extension
 
         self._crew = Crew(self._config, self._server, self._api, self._external)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from emulator.extensions_api import ExtensionsApi
@@ -52,11 +53,18 @@ class Crew:
 
     def await_ready(self, heard: Heard, wait: Wait, limit: float) -> Heard | Exit | None:
         """Wait until everyone waits for an event, after the runtime has been `heard` to do so."""
-        return heard if self.api.ready else _until(lambda: self.api.ready, wait, limit)
+        return self._last(heard if self.api.ready else _until(lambda: self.api.ready, wait, limit), limit)
 
     def await_idle(self, idle: Callable[[], bool], wait: Wait, limit: float) -> Heard | Exit | None:
         """Wait until the runtime and everyone else asks for the next event."""
-        return _until(lambda: idle() and self.api.ready, wait, limit)
+        return self._last(_until(lambda: idle() and self.api.ready, wait, limit), limit)
+
+    def _last(self, heard: Heard | Exit | None, limit: float) -> Heard | Exit | None:
+        """With the time of the last word of an extension's, which may not have been heard yet; None if that is late."""
+        if heard is None or isinstance(heard, Exit):
+            return heard
+        at = max(heard.at, self.api.at)
+        return None if at > limit else replace(heard, at=at)
 
     def ended(self, exit_: Exit) -> None:
         """One is gone."""

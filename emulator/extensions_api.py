@@ -61,6 +61,8 @@ class ExtensionsApi:
         external: Iterable[str] = (),
     ) -> None:
         self._on_heard = on_heard
+        self.at = 0.0
+        """`time.perf_counter()` of the last registration or request for an event."""
         self._function: Final = {"functionName": function_name, "functionVersion": "$LATEST", "handler": handler}
         self.all = [Extension(name=name, external=True, identifier=str(uuid.uuid4())) for name in external]
 
@@ -169,7 +171,7 @@ class ExtensionsApi:
         if isinstance(found, Reply):
             return found
         found.stage, found.events = "Registered", events
-        self._on_heard(Heard(event=Event.EXTENSION, at=at))
+        self._hear(at)
         accepted = request.headers.get("lambda-extension-accept-feature", "").split(",")
         account = {"accountId": ACCOUNT} if "accountId" in {feature.strip() for feature in accepted} else {}
         headers = {"Lambda-Extension-Identifier": found.identifier}
@@ -201,6 +203,10 @@ class ExtensionsApi:
         event, extension.shutting_down = extension.shutting_down, None
         if event is not None:
             _send(extension, event)
+        self._hear(at)
+
+    def _hear(self, at: float) -> None:
+        self.at = at
         self._on_heard(Heard(event=Event.EXTENSION, at=at))
 
     def _failed(self, extension: Extension, request: HttpRequest, stage: Literal["InitError", "ExitError"]) -> Reply:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emulator import environment as module
+from emulator import extensions as crews
 from emulator import journal, runtime_api, runtime_server, shutdown
 from emulator.config import FunctionConfig, LoggingConfig
 from emulator.environment import Environment, Order
@@ -59,6 +60,7 @@ class Bench:
         on_log: Callable[[str], None] | None = None,
         logging: LoggingConfig | None = None,
         extensions: Extensions | None = None,
+        external: tuple[str, ...] = (),
     ) -> tuple[Environment, FakeSandbox]:
         """Make one whose runtime lives these lives."""
         config = FunctionConfig(
@@ -72,7 +74,7 @@ class Bench:
             logging=logging or LoggingConfig(),
         )
         fakes = FakeBackend(*lives, clock=self.clock, figures=figures, peer=peer)
-        made = Environment(config, fakes.prepare(SPEC), on_log, extensions=extensions)
+        made = Environment(config, fakes.prepare(SPEC), on_log, extensions=extensions, external=external)
         self.opened.append(made)
         return made, fakes.sandboxes[0]
 
@@ -81,7 +83,7 @@ class Bench:
 def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     """Stop the clock of the modules that look at one, serve without HTTP, and close everything at the end."""
     clock = FakeClock()
-    for watching in (module, runtime_api, journal, shutdown):
+    for watching in (module, runtime_api, journal, shutdown, crews):
         monkeypatch.setattr(watching, "time", clock)
     monkeypatch.setattr(runtime_server, "RuntimeServer", FakeServer)
     made = Bench(clock)

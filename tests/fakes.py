@@ -273,15 +273,15 @@ class FakeSandbox:
     def die(self, exit_: Exit) -> None:
         """The process ends by itself while it waits for an event."""
         self._cancel()
-        self._tell(exit_)
+        self.tell(exit_)
 
     async def _play(self, runtime: Runtime, hand: FakeRuntime) -> None:
         try:
             await runtime(hand)
         except RuntimeEnded as end:
-            self._tell(end.exit)
+            self.tell(end.exit)
 
-    def _tell(self, exit_: Exit) -> None:
+    def tell(self, exit_: Exit) -> None:
         """The end comes after all output."""
         self._read()
         if self._on_exit is not None:
@@ -294,15 +294,17 @@ class FakeSandbox:
                 self._on_log(piece)
 
     def _cancel(self) -> None:
-        for task in (self._task, *self._tasks):
-            if task is not None:
-                task.cancel()
-                self.loop.drain()
+        if self._task is not None:
+            self._task.cancel()
+            self.loop.drain()
 
     def _stop(self) -> None:
         """Nobody hears what was not read before."""
         self.frozen = False
+        for task in self._tasks:
+            task.cancel()
         self._cancel()
+        self.loop.drain()
         self.unread.clear()
         self._on_log = self._on_exit = None
 

@@ -229,11 +229,11 @@ def extended(folder: Path) -> Iterator[FunctionConfig]:
         "Extended", "extended.handler", layers=(layer("recorder"), layer("quiet")), environment={"COLOUR": "blue"}
     )
     for name in ("sleepy", "refuses", "crashes", "leaves"):
-        yield _own(f"Extended{name.title()}", "extended.handler", layers=(layer(name),))
-    yield _own("ExtendedJson", "extended.handler", layers=(layer("logs"),), logging=_json("INFO"))
+        yield _own(f"Extended{name.title()}", "extended.handler", layers=(layer(name),), memory_mb=1769)
+    yield _own("ExtendedJson", "extended.handler", layers=(layer("logs"),), memory_mb=1769, logging=_json("INFO"))
     yield _own("ExtendedLocked", "extended.handler", layers=(layer("recorder", mode=0o644),))
-    yield _own("ExtendedHangs", "extended.hang", layers=(layer("hangs"),), timeout_s=1)
-    yield _own("ExtendedWithin", "extended_within.handler")
+    yield _own("ExtendedHangs", "extended.hang", layers=(layer("hangs"),), timeout_s=1, memory_mb=1769)
+    yield _own("ExtendedWithin", "extended_within.handler", memory_mb=1769)
 
 
 def layer_folders(folder: Path) -> tuple[Path, Path]:
