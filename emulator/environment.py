@@ -120,11 +120,7 @@ class Environment:
         return self._sandbox.freeze_after_s
 
     def rest(self) -> bool:
-        """Freeze what the function left running, from another thread than the one that invokes.
-
-        False while the runtime has not asked for the next event, since Lambda's Invoke phase ends only there; True
-        where nothing is left to do: it stands still, is dead, or serves already.
-        """
+        """Freeze what is left, from another thread; False while the runtime has not asked for the next event."""
         with self._resting:
             if not self._awake and not self._frozen:
                 while heard := self._server.wait(time.perf_counter()):
@@ -133,6 +129,8 @@ class Environment:
                         return True
                 if self._api.state is State.ANSWERED:
                     return False
+                if self._crew is not None:
+                    self._crew.rest(on=True)
                 self._frozen = self._api.state is State.IDLE and self._sandbox.freeze()
             return True
 
@@ -193,7 +191,7 @@ class Environment:
     def _engage(self) -> ExtensionsApi:
         from emulator.extensions import Crew  # noqa: PLC0415 - most functions have no extension
 
-        self._crew = Crew(self._config, self._server, self._api, self._external)
+        self._crew = Crew(self._config, self._server, self._api, self._journal, self._sandbox, self._external)
         self._extensions = self._extensions or self._crew
         return self._crew.api
 
@@ -203,6 +201,8 @@ class Environment:
             frozen, self._frozen = self._frozen, False
             if frozen and thaw:
                 self._sandbox.thaw()
+            if self._crew is not None:
+                self._crew.rest(on=False)
 
     def _shut_down(self, reason: Reason) -> None:
         if self._extensions is not None and not self._shut:
@@ -244,7 +244,7 @@ class Environment:
         outcome = self._init(begin + INIT_LIMIT_S, request_id)
         init_ms = (outcome.at - begin) * _MS
         if self._crew is not None:
-            self._crew.log(self._journal)
+            self._crew.log()
         if outcome.status == "success":
             self._journal.init_ended(init_ms, "init")
             return init_ms, self._sandbox.figures()
@@ -271,7 +271,7 @@ class Environment:
     def _init(self, limit: float, request_id: str) -> _Outcome:
         """Start the runtime and wait until it asks for an event, fails or runs out of time."""
         self._api.happen(Event.GO)
-        self._sandbox.go(self._journal.add, self._server.hear)
+        self._sandbox.go(self._journal.add, self._server.hear, self._journal.add_extension)
         heard = self._await_init(limit)
         if heard is None:
             self._fail(Event.TIMEOUT)
@@ -297,9 +297,8 @@ class Environment:
                 return heard
             self._sandbox.start_runtime()
         heard = self._wait(limit)
-        if self._crew is not None and isinstance(heard, Heard) and heard.event is Event.NEXT:
-            heard = self._crew.await_ready(heard, self._wait_for_all, limit)
-        return heard
+        ready = isinstance(heard, Heard) and heard.event is Event.NEXT
+        return self._crew.await_ready(heard, self._wait_for_all, limit) if self._crew and ready else heard
 
     def _serve(self, order: Order, deadline: float) -> _Outcome:
         """Hand the event over and wait for the answer, the timeout or the end of the runtime."""
@@ -332,6 +331,7 @@ class Environment:
 
     def _see_out(self, crew: Crew, order: Order, outcome: _Outcome, deadline: float) -> _Outcome:
         """The invocation goes on until runtime and extensions ask for the next event, under the same timeout."""
+        crew.runtime_done(order.request_id, outcome.at, len(outcome.body) if outcome.error is None else 0)
         if not crew.invoked:
             return outcome
         heard = crew.await_idle(lambda: self._api.state is State.IDLE, self._wait_for_all, deadline)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from emulator import platform_log
 from emulator.extensions_api import ExtensionsApi
-from emulator.sandbox.base import Exit
+from emulator.sandbox.base import Exit, Sandbox
+from emulator.telemetry_sender import Telemetry
 
 if TYPE_CHECKING:
     from emulator.config import FunctionConfig
     from emulator.journal import Journal
     from emulator.lifecycle import Heard
+    from emulator.platform_log import PlatformEvent
     from emulator.runtime_api import RuntimeApi
     from emulator.shutdown import Reason, Server
+    from emulator.telemetry import Subscription
 
 _MS: Final = 1000.0
 Wait = Callable[[float], "Heard | Exit | None"]
@@ -25,12 +29,32 @@ Wait = Callable[[float], "Heard | Exit | None"]
 class Crew:
     """All extensions of one life. It is asked and told on the thread that serves this life."""
 
-    def __init__(self, config: FunctionConfig, server: Server, runtime: RuntimeApi, external: tuple[str, ...]) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 - all that one life is made of
+        self,
+        config: FunctionConfig,
+        server: Server,
+        runtime: RuntimeApi,
+        journal: Journal,
+        sandbox: Sandbox,
+        external: tuple[str, ...],
+    ) -> None:
         self._server = server
-        self._runtime = runtime
+        self._journal = journal
+        self._sandbox = sandbox
         self._logged = False
-        self.api = ExtensionsApi(runtime.on_heard, function_name=config.name, handler=config.handler, external=external)
+        self._told = ""
+        self.telemetry: Telemetry | None = None
+        self.api = ExtensionsApi(
+            runtime.on_heard,
+            function_name=config.name,
+            handler=config.handler,
+            external=external,
+            on_subscribe=self._subscribe,
+        )
+        self.api.on_hang_up = self._hang_up
         runtime.extensions = self.api
+        if external:
+            self._listen()
 
     @property
     def internal(self) -> int:
@@ -51,7 +75,7 @@ class Crew:
         """Wait for the external ones, which come before the runtime; the last thing heard."""
         return _until(lambda: self.api.registered, wait, limit)
 
-    def await_ready(self, heard: Heard, wait: Wait, limit: float) -> Heard | Exit | None:
+    def await_ready(self, heard: Heard | Exit | None, wait: Wait, limit: float) -> Heard | Exit | None:
         """Wait until everyone waits for an event, after the runtime has been `heard` to do so."""
         return self._last(heard if self.api.ready else _until(lambda: self.api.ready, wait, limit), limit)
 
@@ -71,17 +95,59 @@ class Crew:
         if exit_.extension is not None:
             self.api.ended(exit_.extension, exit_.error_type)
 
-    def log(self, journal: Journal) -> None:
+    def log(self) -> None:
         """An EXTENSION line for each, once in a life."""
         if not self._logged:
             self._logged = True
             for one in self.api.all:
-                journal.extension(one.name, one.stage, one.events, one.error_type)
+                self._journal.extension(one.name, one.stage, one.events, one.error_type)
+
+    def rest(self, *, on: bool) -> None:
+        """Everything stands still from now on, or no more."""
+        if self.telemetry is not None:
+            self.telemetry.pause(on=on)
+
+    def runtime_done(self, request_id: str, at: float, produced_bytes: int) -> None:
+        """The runtime has answered. Subscribers are told before the end, since many wait for it to end themselves."""
+        if self.telemetry is not None:
+            self._told = request_id
+            duration_ms = (at - self.api.dispatched_at) * _MS
+            self.telemetry.happened([platform_log.runtime_done(request_id, duration_ms, produced_bytes)])
+
+    def happened(self, events: Sequence[PlatformEvent]) -> None:
+        """All but what was told already."""
+        if self.telemetry is not None:
+            known = ("platform.runtimeDone", self._told)
+            self.telemetry.happened(one for one in events if (one.type, one.record.get("requestId")) != known)
+
+    def said(self, kind: str, line: str) -> None:
+        """A line of the log."""
+        if self.telemetry is not None:
+            self.telemetry.said(kind, line)
+
+    def _listen(self) -> None:
+        self.telemetry = Telemetry(self._sandbox.connect)
+        self._journal.audience = self
+
+    def _subscribe(self, name: str, wanted: Subscription) -> None:
+        if self.telemetry is None:
+            self._listen()
+        if self.telemetry is not None:
+            self.telemetry.subscribe(wanted)
+        self._journal.subscribed(name, wanted.types)
+
+    def _hang_up(self) -> None:
+        if self._journal.audience is self:
+            self._journal.audience = None
+        if self.telemetry is not None:
+            self.telemetry.close()
 
     def shut_down(self, reason: Reason, limit: float) -> None:
         """Send SHUTDOWN to those who want it; return when all have ended, or at the limit."""
         left_ms = (limit - time.perf_counter()) * _MS
         self.api.shut_down(reason, int(time.time() * _MS + left_ms))
+        if self.telemetry is not None:
+            self.telemetry.hurry()
         while self.api.departing:
             heard = self._server.wait(limit)
             if heard is None:

@@ -7,11 +7,13 @@ interface emulator of 2026-01 has them.
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from emulator import telemetry
 from emulator.lifecycle import Event, Heard
 from emulator.runtime_api import ACCEPTED, Answer, Reply, problem
 from emulator.sandbox.base import Exit
@@ -20,6 +22,7 @@ from emulator.variables import ACCOUNT
 if TYPE_CHECKING:
     from emulator.http1 import HttpRequest
     from emulator.invocation import Invocation
+    from emulator.telemetry import Subscription
 
 MOST: Final = 10  # "Lambda quotas": extensions, AWS Lambda Developer Guide, 2026-10
 IDENTIFIER: Final = "lambda-extension-identifier"
@@ -59,8 +62,12 @@ class ExtensionsApi:
         function_name: str,
         handler: str,
         external: Iterable[str] = (),
+        on_subscribe: Callable[[str, Subscription], None] = lambda *_: None,
     ) -> None:
+        self._on_subscribe = on_subscribe
         self._on_heard = on_heard
+        self.on_hang_up: Callable[[], None] = lambda: None
+        self.dispatched_at = 0.0
         self.at = 0.0
         """`time.perf_counter()` of the last registration or request for an event."""
         self._function: Final = {"functionName": function_name, "functionVersion": "$LATEST", "handler": handler}
@@ -96,6 +103,7 @@ class ExtensionsApi:
 
     def dispatch(self, invocation: Invocation) -> None:
         """INVOKE to everyone who registered for it."""
+        self.dispatched_at = time.perf_counter()
         event = {
             "eventType": "INVOKE",
             "deadlineMs": invocation.deadline_ms,
@@ -128,10 +136,14 @@ class ExtensionsApi:
         """Give up everyone who waits."""
         for extension in self.all:
             extension.waiting = None
+        self.on_hang_up()
 
     def handle(self, request: HttpRequest, answer: Answer, at: float, *, initialising: bool) -> None:
         """Answer one request; `/event/next` is answered when there is an event."""
         path = request.target.partition("?")[0]
+        if path.rstrip("/") in {telemetry.PATH, telemetry.LOGS_PATH} and request.method == "PUT":
+            answer(self._subscribe(request, path.rstrip("/"), initialising=initialising))
+            return
         what = (request.method, path.removeprefix(_PREFIX))
         if what == ("POST", "register"):
             answer(self._register(request, at, initialising=initialising))
@@ -158,6 +170,21 @@ class ExtensionsApi:
             return problem(403, "Extension.InvalidExtensionIdentifier", "Invalid Lambda-Extension-Identifier")
         found = self.find(identifier)
         return found or problem(403, "Extension.UnknownExtensionIdentifier", f"Unknown extension {identifier}")
+
+    def _subscribe(self, request: HttpRequest, path: str, *, initialising: bool) -> Reply:
+        found = self.identify(request)
+        if isinstance(found, Reply):
+            return found
+        if path == telemetry.LOGS_PATH:  # superseded by the Telemetry API in 2022; answered as AWS's own emulator does
+            return problem(202, "Logs.NotSupported", "Logs API is not supported")
+        if not initialising:
+            return problem(403, "Telemetry.SubscriptionClosed", "Telemetry API subscription is closed already")
+        try:
+            wanted = telemetry.subscription(request.body or b"")
+        except telemetry.Unacceptable as error:
+            return problem(400, "ValidationError", str(error))
+        self._on_subscribe(found.name, wanted)
+        return Reply(status=200, body=b'"OK"')
 
     def _register(self, request: HttpRequest, at: float, *, initialising: bool) -> Reply:
         name = request.headers.get("lambda-extension-name", "")

@@ -79,6 +79,12 @@ def extension_line(name: str, state: str, events: Sequence[str], error_type: str
     return "\t".join(fields) + "\n"
 
 
+def telemetry_line(name: str, types: Sequence[str]) -> str:
+    """An extension has subscribed to telemetry (a real log of 2023-02-18, stored file 7855861646)."""
+    listed = ", ".join(one.title() for one in types)
+    return f"TELEMETRY\tName: {name}\tState: Subscribed\tTypes: [{listed}]\n"
+
+
 def billed_ms(duration_ms: float, init_ms: float | None) -> int:
     """Duration and Init Duration together, rounded up to 1 ms (AWS blog on INIT billing, 2025-04-29)."""
     # The sum is rounded to a nanosecond first: 0.1 + 0.2 must not be billed as one millisecond more.

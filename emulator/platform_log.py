@@ -37,11 +37,15 @@ class PlatformEvent:
 
     def line(self, now: float) -> str:
         """One line of compact JSON, in UTC with milliseconds; `now` is Unix time."""
-        # Cut, not rounded: the fraction must never reach a full second.
-        milliseconds = int(now * 1000)
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(milliseconds // 1000))
-        document = {"time": f"{stamp}.{milliseconds % 1000:03}Z", "type": self.type, "record": self.record}
+        document = {"time": stamp(now), "type": self.type, "record": self.record}
         return json.dumps(document, separators=(",", ":")) + "\n"
+
+
+def stamp(now: float) -> str:
+    """Unix time as Lambda writes it."""
+    # Cut, not rounded: the fraction must never reach a full second.
+    milliseconds = int(now * 1000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(milliseconds // 1000))}.{milliseconds % 1000:03}Z"
 
 
 def init_start(config: FunctionConfig, phase: Phase) -> PlatformEvent:
@@ -73,6 +77,19 @@ def extension(name: str, state: str, events: Sequence[str], error_type: str | No
     if error_type is not None:
         record["errorType"] = error_type
     return PlatformEvent(type="platform.extension", record=record, level="INFO")
+
+
+def telemetry_subscription(name: str, types: Sequence[str]) -> PlatformEvent:
+    """An extension has subscribed."""
+    record = {"name": name, "state": "Subscribed", "types": list(types)}
+    return PlatformEvent(type="platform.telemetrySubscription", record=record, level="INFO")
+
+
+def dropped(records: int, size: int) -> PlatformEvent:
+    """Events that a subscriber did not take in time."""
+    reason = "Consumer seems to have fallen behind as it has not acknowledged receipt of logs."
+    record = {"reason": reason, "droppedRecords": records, "droppedBytes": size}
+    return PlatformEvent(type="platform.logsDropped", record=record, level="WARN")
 
 
 def start(request_id: str, function_arn: str) -> PlatformEvent:
@@ -110,6 +127,13 @@ def end(report: Report, produced_bytes: int) -> tuple[PlatformEvent, ...]:
             level=_level(report.status, "INFO"),
         ),
     )
+
+
+def runtime_done(request_id: str, duration_ms: float, produced_bytes: int) -> PlatformEvent:
+    """The runtime has answered, and extensions have not."""
+    metrics = {"durationMs": round(duration_ms, 3), "producedBytes": produced_bytes}
+    record = {"requestId": request_id, "status": "success", "metrics": metrics}
+    return PlatformEvent(type="platform.runtimeDone", record=record, level="DEBUG")
 
 
 def _outcome(status: Status, error_type: str | None) -> dict[str, str]:

@@ -1,7 +1,6 @@
-"""Stand-ins for isolation, HTTP and time, so that a whole life runs on the test's own thread and without waiting.
+"""Stand-ins for isolation, HTTP and time: a whole life runs on the test's own thread and without waiting.
 
-A test writes the runtime as a coroutine over `FakeRuntime`. It runs as far as it can at `go` and whenever the emulator
-waits for it, and is suspended in `/next` otherwise.
+A test writes the runtime as a coroutine over `FakeRuntime`, which runs at `go` and whenever the emulator waits for it.
 """
 
 from __future__ import annotations
@@ -112,14 +111,13 @@ async def echo(runtime: FakeRuntime) -> None:
 
 
 async def silent(runtime: FakeRuntime) -> None:
-    """Never say anything: every time limit runs out."""
+    """Never say anything."""
 
 
 class FakeListener(socket.socket):
-    """Stands for a listening socket and knows whose it is; it is never opened."""
+    """Stands for a listening socket, which initialising the base class would open."""
 
     def __init__(self, sandbox: FakeSandbox) -> None:
-        # The base class is not initialised on purpose: that is what would open a socket.
         self.sandbox = sandbox
 
 
@@ -148,8 +146,7 @@ class FakeSandbox:
         self.unread: list[bytes] = []
         self.frozen = False
         self.on_sigterm: Callable[[], None] | None = None
-        self.crew: Sequence[Runtime] = ()
-        """External extensions: `go` starts them alone."""
+        self.crew: Sequence[Runtime] = ()  # external extensions
         self._tasks: list[asyncio.Task[None]] = []
         self._lives = deque(lives)
         self._fresh = figures
@@ -176,7 +173,9 @@ class FakeSandbox:
         """As given."""
         return self._peer
 
-    def go(self, on_log: Callable[[bytes], None], on_exit: Callable[[Exit], None]) -> None:
+    def go(
+        self, on_log: Callable[[bytes], None], on_exit: Callable[[Exit], None], on_extension_log: object = None
+    ) -> None:
         """Run the next life up to its first wait."""
         self.calls.append("go")
         if not self.servers or self.servers[-1].closed:
@@ -225,6 +224,10 @@ class FakeSandbox:
         """As where the control group is ours."""
         return FREEZE_AFTER_S
 
+    def connect(self, port: int) -> socket.socket:
+        """Nobody listens."""
+        raise ConnectionRefusedError(port)
+
     def freeze(self) -> bool:
         """Nothing of it runs until `thaw`."""
         self.calls.append("freeze")
@@ -260,7 +263,7 @@ class FakeSandbox:
         self._read()
 
     async def linger(self) -> None:
-        """Be busy with something of one's own until `go_on`."""
+        """Be busy until `go_on`."""
         self._lingering = self.loop.create_future()
         await self._lingering
 

@@ -16,6 +16,9 @@ from typing import Final, Literal, Protocol
 FREEZE_AFTER_S: Final = 0.01
 """Where freezing takes a tenth of a millisecond: later than the next of back-to-back calls, sooner than a person."""
 
+CONNECT_S: Final = 1.0
+"""How long a connection into a sandbox may take."""
+
 Enforcement = Literal["kernel", "watched", "none"]
 Ending = Literal["remove", "leave", "keep"]
 """What becomes of a closed sandbox: it is gone when `close` returns; or its removal is under way then, for a process
@@ -115,12 +118,22 @@ class Sandbox(Protocol):
     def peer(self) -> str | None:
         """The one address that may call the Runtime API where others could reach the socket too."""
 
-    def go(self, on_log: Callable[[bytes], None], on_exit: Callable[[Exit], None]) -> None:
-        """Start the runtime, CPU unthrottled. Both callbacks come on a thread of the sandbox's choosing.
+    def go(
+        self,
+        on_log: Callable[[bytes], None],
+        on_exit: Callable[[Exit], None],
+        on_extension_log: Callable[[bytes], None] | None = None,
+    ) -> None:
+        """Start the runtime, CPU unthrottled. The callbacks come on threads of the sandbox's choosing.
+
+        What external extensions write goes to `on_extension_log`, or to `on_log` where there is none.
 
         `on_exit` comes exactly once for each `go`, after the last `on_log`, unless the sandbox is closed first; with
         external extensions also once for each that ends. They are all that this starts then.
         """
+
+    def connect(self, port: int) -> socket.socket:
+        """A connection to a port on which something in the sandbox listens; OSError where nothing does."""
 
     def start_runtime(self) -> None:
         """Start the runtime, where `go` has started external extensions alone; they have registered."""

@@ -11,6 +11,7 @@ from typing import Final
 from emulator.sandbox.base import Exit
 from emulator.sandbox.docker_stdio import BARE, END_ALL, MOUNT, Attached, Pipes
 from emulator.sandbox.extension_scripts import FORGET, parse_end
+from emulator.sandbox.log_pipe import LogPipe
 
 FOLDER: Final = "/opt/extensions"
 
@@ -19,20 +20,21 @@ FOLDER: Final = "/opt/extensions"
 PIPES_ENTRY: Final = (
     f"exec 3<{MOUNT}/go 4>{MOUNT}/status; read -r _ <&3 || exit 125; {BARE}; "
     'while [ "$1" != -- ]; do '
-    f'({FORGET}; cd /; {FOLDER}/"$1" </dev/null >{MOUNT}/log 2>&1 3<&- 4>&-; echo "$? $1" >&4) 3<&- 2>/dev/null & '
+    f'({FORGET}; cd /; {FOLDER}/"$1" </dev/null >{MOUNT}/extensions 2>&1 3<&- 4>&-; '
+    'echo "$? $1" >&4) 3<&- 2>/dev/null & '
     f"shift; done; shift; read -r _ <&3 || {{ {END_ALL}; exit 125; }}; "
     f"(read -r _ <&3; {END_ALL}) </dev/null >/dev/null 2>&1 4>&- & "
     f'(exec "$@" </dev/null >{MOUNT}/log 2>&1 3<&- 4>&-); echo $? >&4; read -r _ <&3'
 )
 # Every line but `run` asks for a mark, before the runtime starts too.
 ATTACH_ENTRY: Final = (
-    f"read -r _ || exit 125; {BARE}; exec 3<&0 2>/dev/null; "
+    f"read -r _ || exit 125; {BARE}; exec 3<&0 5>&2 2>/dev/null; "
     'while [ "$1" != -- ]; do '
-    f'({FORGET}; cd /; {FOLDER}/"$1" </dev/null 2>&1 3<&-; printf "\\0preflight-ended %s %s\\n" "$?" "$1") 3<&- & '
+    f'({FORGET}; cd /; {FOLDER}/"$1" </dev/null >&5 2>&1 3<&- 5>&-; printf "\\0preflight-ended %s %s\\n" "$?" "$1") 3<&- & '
     "shift; done; shift; "
     'while read -r word <&3 && [ "$word" != run ]; do printf "\\0preflight-mark\\n"; done; '
     f'(while read -r _ <&3; do printf "\\0preflight-mark\\n"; done; {END_ALL}) & '
-    '(exec "$@" </dev/null 2>&1 3<&-); printf "\\0preflight-exit %s\\n" "$?"; wait'
+    '(exec "$@" </dev/null 2>&1 3<&- 5>&-); printf "\\0preflight-exit %s\\n" "$?"; wait'
 )
 _LINE_BYTES: Final = 4096
 
@@ -41,6 +43,32 @@ class ExtendedPipes(Pipes):
     """Tells of the end of each extension until the runtime has ended, and after."""
 
     entry = PIPES_ENTRY
+
+    def __init__(self, prefix: str, *, cpus: int | None = None) -> None:
+        super().__init__(prefix, cpus=cpus)
+        path = self._folder / "extensions"
+        os.mkfifo(path)
+        path.chmod(0o622)
+        self._fds["extensions"] = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._said: LogPipe | None = None
+
+    def go(self, on_log: Callable[[bytes], None], on_exit: Callable[[Exit | None], None]) -> None:
+        """Listen to the extensions first."""
+        self._said = LogPipe(self._fds.pop("extensions"), self.on_extension_log or on_log)
+        self._said.start()
+        super().go(on_log, on_exit)
+
+    def flush(self) -> None:
+        """Drain both pipes."""
+        super().flush()
+        if self._said is not None:
+            self._said.flush()
+
+    def close(self) -> None:
+        """Close the other pipe too."""
+        super().close()
+        if self._said is not None:
+            self._said.close()
 
     def start_runtime(self) -> None:
         """The second line down the pipe."""

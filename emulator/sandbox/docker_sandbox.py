@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 from emulator.errors import BackendError
 from emulator.limits import CPU_PERIOD_US, MIB
 from emulator.sandbox import docker_container, docker_engine, storage
-from emulator.sandbox.base import FREEZE_AFTER_S, Ending, Exit, Figures, SandboxSpec
+from emulator.sandbox.base import CONNECT_S, FREEZE_AFTER_S, Ending, Exit, Figures, SandboxSpec
 from emulator.sandbox.docker_calls import EngineRefused
 from emulator.sandbox.docker_stdio import Attached, Pipes, runtime_of
 
@@ -155,14 +155,30 @@ class DockerSandbox:
         if self._group is None:  # read ahead: asking the engine takes longer than many an init
             self._baseline = self._counters(memory=False)
 
-    def go(self, on_log: Callable[[bytes], None], on_exit: Callable[[Exit], None]) -> None:
+    def go(
+        self,
+        on_log: Callable[[bytes], None],
+        on_exit: Callable[[Exit], None],
+        on_extension_log: Callable[[bytes], None] | None = None,
+    ) -> None:
         """One line to the entry point."""
         self._await_start()
         if self._stdio is None:
             raise RuntimeError("go before make_ready")
         if self._group is not None:
             self._baseline = self._counters()
+        self._stdio.on_extension_log = on_extension_log
         self._stdio.go(on_log, lambda ended: on_exit(self._ending(ended)))
+
+    def connect(self, port: int) -> socket.socket:
+        """Inside the container's network namespace; over the bridge where we may not enter it."""
+        if self._peer is not None:
+            return socket.create_connection((self._peer, port), CONNECT_S)
+        from emulator.sandbox import namespace  # noqa: PLC0415 - imported already
+
+        if self._pid is None:
+            raise ConnectionRefusedError(port)
+        return namespace.connect_inside(self._pid, RUNTIME_API_HOST, port, timeout_s=CONNECT_S)
 
     def start_runtime(self) -> None:
         """The second line to the entry point."""

@@ -29,6 +29,7 @@ HOSTNAME: Final = "sandbox"
 _CPUS_ONLINE: Final = "/sys/devices/system/cpu/online"
 _HOSTS: Final = f"127.0.0.1\tlocalhost {HOSTNAME} {HOSTNAME}.localdomain\n::1\tlocalhost\n"
 _END_S: Final = 1.0
+_STDERR: Final = 2
 _SIGNAL_BASE: Final = 128
 _LAST_SIGNAL: Final = 64
 _MARK: Final = re.compile(rb"\x00preflight-(?:mark|exit (\d+))\n")
@@ -86,6 +87,9 @@ class Stdio(Protocol):
     entry: str
     """The shell script that is PID 1; its arguments are the runtime's command."""
 
+    on_extension_log: Callable[[bytes], None] | None
+    """Where external extensions' output goes; with the runtime's where it is None or cannot be told apart."""
+
     mounts: dict[str, str]
     """Host folder to mount read-only, by mount point."""
 
@@ -129,6 +133,7 @@ class Pipes:
     """Named pipes in a folder that the container mounts; the container ends by itself should the emulator die."""
 
     entry = PIPES_ENTRY
+    on_extension_log: Callable[[bytes], None] | None = None
 
     def __init__(self, prefix: str, *, cpus: int | None = None) -> None:
         self._folder = new_folder(prefix)
@@ -230,6 +235,7 @@ class Attached:
     """The engine's attach stream, for an engine whose files are not ours: another machine, or a virtual one."""
 
     entry = ATTACH_ENTRY
+    on_extension_log: Callable[[bytes], None] | None = None
     mark = _MARK
     mark_beginning = _MARK_BEGINNING
 
@@ -299,7 +305,9 @@ class Attached:
             body = None if header is None else _receive(stream, struct.unpack(">I", header[4:])[0])
             if body is None:
                 break
-            if self._take(body):
+            if header is not None and header[0] == _STDERR and self.on_extension_log is not None:
+                self.on_extension_log(body)
+            elif self._take(body):
                 return
         self._log(self._pending)
         self._end(None)

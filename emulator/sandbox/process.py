@@ -21,7 +21,7 @@ from typing import Literal
 from emulator.errors import BackendError, ConfigurationError
 from emulator.limits import MIB
 from emulator.sandbox import cgroup_make, interpreters
-from emulator.sandbox.base import FREEZE_AFTER_S, Capabilities, Exit, Figures, SandboxSpec
+from emulator.sandbox.base import CONNECT_S, FREEZE_AFTER_S, Capabilities, Exit, Figures, SandboxSpec
 from emulator.sandbox.cgroup import ControlGroup
 from emulator.sandbox.owner import abandoned, name_prefix
 from emulator.sandbox.process_launch import SCRATCH, Launch, python_launch
@@ -149,9 +149,18 @@ class ProcessSandbox:
         """On a free port of 127.0.0.1, which any process of this machine could reach."""
         return self._listener
 
-    def go(self, on_log: Callable[[bytes], None], on_exit: Callable[[Exit], None]) -> None:
+    def go(
+        self,
+        on_log: Callable[[bytes], None],
+        on_exit: Callable[[Exit], None],
+        on_extension_log: Callable[[bytes], None] | None = None,
+    ) -> None:
         """One line to the waiting shell."""
-        self._life.go(Callbacks(on_log=on_log, on_exit=on_exit))
+        self._life.go(Callbacks(on_log=on_log, on_exit=on_exit, on_extension_log=on_extension_log or on_log))
+
+    def connect(self, port: int) -> socket.socket:
+        """On this machine's own loopback interface."""
+        return socket.create_connection(("127.0.0.1", port), CONNECT_S)
 
     def start_runtime(self) -> None:
         """The second line to the shell."""

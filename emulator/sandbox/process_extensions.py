@@ -18,19 +18,20 @@ from typing import Final
 
 from emulator.sandbox.cgroup import ControlGroup
 from emulator.sandbox.extension_scripts import FORGET, parse_end
+from emulator.sandbox.log_pipe import LogPipe
 from emulator.sandbox.process_life import LIMIT_AND_WAIT, Callbacks, Life
 
 # A shell of its own becomes the runtime, so that its id can be told; a background job would ignore SIGINT.
 _START_ALL: Final = f"""
-exec 4>"$1" || exit 1
+exec 4>"$1" 5>"$1.log" || exit 1
 shift
 while [ "$1" != -- ]; do
-  ({FORGET}; cd /; "$1" </dev/null 4>&-; echo "$? ${{1##*/}}" >&4) &
+  ({FORGET}; cd /; "$1" </dev/null >&5 2>&1 4>&- 5>&-; echo "$? ${{1##*/}}" >&4) &
   shift
 done
 shift
 read -r go || exit 0
-/bin/sh -c 'echo "pid $$" >&4; exec "$@" </dev/null 4>&-' sh "$@"
+/bin/sh -c 'echo "pid $$" >&4; exec "$@" </dev/null 4>&- 5>&-' sh "$@"
 echo $? >&4
 read -r go
 """
@@ -58,6 +59,11 @@ class ExtendedLife(Life):
         os.mkfifo(status)
         # Opened for both ways: the shell need not wait for a reader, nor the reader take a pause for the end.
         self._status_fd = os.open(status, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        said = Path(f"{status}.log")
+        said.unlink(missing_ok=True)
+        os.mkfifo(said)
+        self._said_fd = os.open(said, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._said: LogPipe | None = None
         self._wake_read, self._wake_write = os.pipe()
         self._runtime: int | None = None
         self._teller: threading.Thread | None = None
@@ -70,9 +76,18 @@ class ExtendedLife(Life):
 
     def go(self, callbacks: Callbacks) -> None:
         """Let the shell start the extensions."""
+        said_fd, self._said_fd = self._said_fd, -1
+        self._said = LogPipe(said_fd, callbacks.on_extension_log)
+        self._said.start()
         super().go(callbacks)
         self._teller = threading.Thread(target=self._tell, args=(callbacks,), name="extension-exit", daemon=True)
         self._teller.start()
+
+    def flush_log(self) -> None:
+        """Both pipes."""
+        super().flush_log()
+        if self._said is not None:
+            self._said.flush()
 
     def start_runtime(self) -> None:
         """The second line down the pipe."""
@@ -96,13 +111,15 @@ class ExtendedLife(Life):
             os.write(self._wake_write, b"x")
             if self._teller is not None:
                 self._teller.join()
+            if self._said is not None:
+                self._said.close()
             self._close_descriptors()
 
     def _let_go(self, go_fd: int) -> None:
         self._go_fd = go_fd
 
     def _close_descriptors(self) -> None:
-        for descriptor in (self._status_fd, self._wake_read, self._wake_write):
+        for descriptor in (self._status_fd, self._said_fd, self._wake_read, self._wake_write):
             with suppress(OSError):
                 os.close(descriptor)
         self._wake_write = -1

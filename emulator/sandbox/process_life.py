@@ -46,6 +46,7 @@ class Callbacks:
 
     on_log: Callable[[bytes], None]
     on_exit: Callable[[Exit], None]
+    on_extension_log: Callable[[bytes], None]
 
 
 class Life:

@@ -228,7 +228,7 @@ def extended(folder: Path) -> Iterator[FunctionConfig]:
     yield _own(
         "Extended", "extended.handler", layers=(layer("recorder"), layer("quiet")), environment={"COLOUR": "blue"}
     )
-    for name in ("sleepy", "refuses", "crashes", "leaves"):
+    for name in ("sleepy", "refuses", "crashes", "leaves", "telemetry"):
         yield _own(f"Extended{name.title()}", "extended.handler", layers=(layer(name),), memory_mb=1769)
     yield _own("ExtendedJson", "extended.handler", layers=(layer("logs"),), memory_mb=1769, logging=_json("INFO"))
     yield _own("ExtendedLocked", "extended.handler", layers=(layer("recorder", mode=0o644),))

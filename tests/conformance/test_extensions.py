@@ -21,8 +21,9 @@ from tests.conformance.conftest import Lab
 
 def told(log: str, name: str = "recorder") -> list[dict[str, Any]]:
     """What an extension wrote, line by line."""
-    prefix = f"{name} "
-    return [json.loads(line.removeprefix(prefix)) for line in log.splitlines() if line.startswith(prefix)]
+    # Within a line, where it came between the function's text and its line end.
+    decoder = json.JSONDecoder()
+    return [decoder.raw_decode(log, found.end())[0] for found in re.finditer(rf"{name} (?={{)", log)]
 
 
 def events(log: str, name: str = "recorder") -> list[dict[str, Any]]:
@@ -152,3 +153,17 @@ def test_an_internal_extension(lab: Lab) -> None:
     }
     assert "EXTENSION\tName: within\tState: Ready\tEvents: [INVOKE]\n" in result.log
     assert lab.payload("ExtendedWithin")["events"][:1] == ["INVOKE"]
+
+
+def test_telemetry(lab: Lab) -> None:
+    """Platform events and the function's lines reach the extension's own server, `runtimeDone` before the end."""
+    said: list[str] = []
+    with closing(life(lab, "ExtendedTelemetry", said)) as environment:
+        first, second = (environment.invoke(order("ExtendedTelemetry")) for _ in range(2))
+    assert (first.error, second.error) == (None, None), first.log
+    assert "Status" not in first.log.splitlines()[-1], first.log
+    assert "TELEMETRY\tName: telemetry\tState: Subscribed\tTypes: [Platform, Function, Extension]\n" in first.log
+    types = [event["type"] for event in told("".join(said), "telemetry")]
+    assert types.count("platform.start") == types.count("platform.runtimeDone") == 2
+    assert {"platform.initStart", "platform.telemetrySubscription", "platform.extension", "platform.report"} <= {*types}
+    assert "function" in types
