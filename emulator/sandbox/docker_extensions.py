@@ -30,7 +30,8 @@ PIPES_ENTRY: Final = (
 ATTACH_ENTRY: Final = (
     f"read -r _ || exit 125; {BARE}; exec 3<&0 5>&2 2>/dev/null; "
     'while [ "$1" != -- ]; do '
-    f'({FORGET}; cd /; {FOLDER}/"$1" </dev/null >&5 2>&1 3<&- 5>&-; printf "\\0preflight-ended %s %s\\n" "$?" "$1") 3<&- & '
+    f'({FORGET}; cd /; {FOLDER}/"$1" </dev/null >&5 2>&1 3<&- 5>&-; '
+    'printf "\\0preflight-ended %s %s\\n" "$?" "$1") 3<&- & '
     "shift; done; shift; "
     'while read -r word <&3 && [ "$word" != run ]; do printf "\\0preflight-mark\\n"; done; '
     f'(while read -r _ <&3; do printf "\\0preflight-mark\\n"; done; {END_ALL}) & '
