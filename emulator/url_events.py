@@ -132,12 +132,17 @@ def _parameters(query: str) -> dict[str, str]:
 def _body(body: bytes, content_type: str) -> tuple[str, bool]:
     """The body as text where its type says that it is text and it is, else in base64."""
     kind = content_type.partition(";")[0].strip().lower()
-    if not body or kind.startswith("text/") or kind in _TEXTS or kind.endswith(_TEXT_SUFFIXES):
-        try:
-            return body.decode("utf-8"), False
-        except UnicodeDecodeError:
-            pass
-    return base64.b64encode(body).decode(), True
+    said_to_be_text = not body or kind.startswith("text/") or kind in _TEXTS or kind.endswith(_TEXT_SUFFIXES)
+    text = _utf8(body) if said_to_be_text else None
+    return (base64.b64encode(body).decode(), True) if text is None else (text, False)
+
+
+def _utf8(body: bytes) -> str | None:
+    """None where the bytes are no UTF-8."""
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
 
 
 def _text(value: str) -> str:

@@ -143,7 +143,7 @@ class Stdio(Protocol):
 def new_folder(prefix: str) -> Path:
     """A folder for temporary files that others may enter; `tempfile` itself is not imported on the way to a start.
 
-    Its import, with `random` and `shutil`, takes as long as everything else in this module.
+    Its import brings `random` and `shutil` along.
     """
     for base in (os.environ.get("TMPDIR"), "/tmp", "/var/tmp"):  # noqa: S108 - the names that follow are unique
         if base and os.access(base, os.W_OK | os.X_OK):

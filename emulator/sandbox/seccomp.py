@@ -1,7 +1,7 @@
 """The system calls that a container may not make: about what Docker's own profile refuses to one without capabilities.
 
 Docker's profile is a list of what is allowed, some 350 calls with conditions, and runc compiles it at every start:
-13 to 15 ms of 65 (Docker 20.10, runc 1.1, 2026-11). Said the other way round it is a list of seventy. The difference is
+13 to 15 ms of 65 (Docker 20.10, 2026-11). Said the other way round it is a list of seventy. The difference is
 that calls which neither list knows are possible here, and `personality`. Lambda's own list is not published.
 """
 

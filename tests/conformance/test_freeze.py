@@ -40,12 +40,13 @@ def test_the_share_of_cpu_is_the_same_after_a_thaw(lab: Lab) -> None:
     lab.needs("cpu")
     lab.cold("BackgroundOf128", {"do": "spin", "seconds": 0.5})
     shares = []
-    for _ in range(4):  # a busy machine may give it less, and never more than a burst over
+    for _ in range(4):  # a busy machine may give it less; more than its share it never gets
         time.sleep(0.3)
         result = lab.invoke("BackgroundOf128", {"do": "spin", "seconds": 2.0})
         assert result.usage.cpu_seconds is not None
         shares.append(result.usage.cpu_seconds / (result.timings.duration_ms / 1000 * 128 / 1769))
-        if 0.5 < shares[-1] < 1.5:
+        assert shares[-1] < 1.5
+        if shares[-1] > 0.5:
             return
     pytest.fail(f"shares of the share: {shares}")
 
