@@ -1,6 +1,7 @@
 """What the emulator can make again: the folder it lies in, and answers that hold for as long as certain files stay.
 
-Finding an answer anew can take imports that cost more than a container's start; `recall` costs one small file and some stats.
+Finding an answer anew can take imports that cost more than a container's start; `recall` costs one small file and some
+stats.
 """
 
 from __future__ import annotations
