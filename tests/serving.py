@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from emulator.http1 import HttpResponse, ResponseReader
 from tests.command import COMMAND, ROOT, RUNTIME, WAIT_S, variables
 
 Client = Any  # boto3 makes its classes as it goes
@@ -100,3 +102,16 @@ def refused(call: Callable[..., object], **arguments: object) -> tuple[int, str,
             error.response["Error"]["Message"],
         )
     raise AssertionError("it was not refused")
+
+
+def answers_to(port: int, data: bytes, most_body: int) -> list[HttpResponse]:
+    """Send this and no more; every answer until the server hangs up."""
+    reader, found = ResponseReader(most_body), []
+    with socket.create_connection(("127.0.0.1", port), timeout=WAIT_S) as client:
+        client.sendall(data)
+        client.shutdown(socket.SHUT_WR)
+        while received := client.recv(65536):
+            reader.feed(received)
+            while (response := reader.next()) is not None:
+                found.append(response)
+    return found

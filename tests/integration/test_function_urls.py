@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emulator import template
-from emulator.http1 import HttpResponse, ResponseReader, encode_request
+from emulator.http1 import HttpResponse, encode_request
 from tests.command import ROOT, TEMPLATE, WAIT_S, preflight
-from tests.serving import CODE, Served, refused, served
+from tests.serving import CODE, Served, answers_to, refused, served
 
 BACKENDS = [pytest.param("docker", marks=pytest.mark.engine), "process"]
 MIB = 1024 * 1024
@@ -242,15 +242,7 @@ def test_curl(lab: Served) -> None:
 
 def exchange(lab: Served, name: str, data: bytes) -> list[HttpResponse]:
     """Send this and no more; every answer until the server hangs up."""
-    reader, found = ResponseReader(MIB), []
-    with socket.create_connection(("127.0.0.1", urlsplit(lab.urls[name]).port or 0), timeout=WAIT_S) as client:
-        client.sendall(data)
-        client.shutdown(socket.SHUT_WR)
-        while received := client.recv(65536):
-            reader.feed(received)
-            while (response := reader.next()) is not None:
-                found.append(response)
-    return found
+    return answers_to(urlsplit(lab.urls[name]).port or 0, data, MIB)
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from emulator.http1 import HttpResponse, ResponseReader, encode_request
+from emulator.http1 import HttpResponse, encode_request
 from tests.command import ROOT, TEMPLATE
-from tests.serving import Served, served
+from tests.serving import Served, answers_to, served
 
 PATH = "/2015-03-31/functions/Echo/invocations"
 PATIENCE_S = 60
@@ -33,15 +32,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 def exchange(lab: Served, data: bytes) -> list[HttpResponse]:
     """Send this and no more; every answer until the server hangs up."""
-    reader, found = ResponseReader(MOST), []
-    with socket.create_connection(("127.0.0.1", lab.port), timeout=PATIENCE_S) as client:
-        client.sendall(data)
-        client.shutdown(socket.SHUT_WR)
-        while received := client.recv(65536):
-            reader.feed(received)
-            while (response := reader.next()) is not None:
-                found.append(response)
-    return found
+    return answers_to(lab.port, data, MOST)
 
 
 def assert_clients_fault(responses: list[HttpResponse]) -> None:
