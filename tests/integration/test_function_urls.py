@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -273,10 +273,20 @@ def test_whatever_a_client_sends(  # noqa: PLR0913, PLR0917 - each part of a req
         assert response.status in {200, 400}, response
 
 
+def free_row(length: int) -> int:
+    """The first of so many ports in a row that are free, below those that the kernel hands out by itself."""
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
+    for first in range(lowest - length, 1024, -length):
+        with ExitStack() as held, suppress(OSError):
+            for port in range(first, first + length):
+                held.enter_context(socket.create_server(("127.0.0.1", port)))
+            return first
+    raise AssertionError("no ports in a row are free")
+
+
 def test_ports_that_follow(tmp_path: Path) -> None:
     """The first free ones after the API's; one that is taken is passed over."""
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        port = one.getsockname()[1]
+    port = free_row(4)
     with socket.create_server(("127.0.0.1", port + 1)):
         arguments = ("-t", TEMPLATE, "--backend", "process", "--port", str(port), "--function-url", "Echo")
         with served(tmp_path / "log", *arguments, "--function-url", "Count", urls=2) as lab:

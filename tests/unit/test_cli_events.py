@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emulator.cli import read_event
+from emulator.cli_events import read_event
 from emulator.errors import ConfigurationError, QuotaError
 
 if TYPE_CHECKING:

@@ -1,0 +1,38 @@
+"""From options to what a command works with: the template's place, the backend."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emulator.cli_output import note
+from emulator.errors import ConfigurationError
+from emulator.sandbox import Choice, open_backend
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from emulator.sandbox.base import Backend, Ending
+
+
+def here() -> Path:
+    """The current folder; ConfigurationError where it has been removed."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        message = "the current folder does not exist any more"
+        raise ConfigurationError(message, hint="Name a template by its whole path: --template FILE") from error
+
+
+def backend(
+    choice: Choice, on_progress: Callable[[str], None], *, ending: Ending, network: str | None = None
+) -> Backend:
+    """The backend that was asked for, or the one that this machine has; progress and a fallback are told."""
+    return open_backend(
+        choice,
+        network=network,
+        ending="keep" if os.environ.get("PREFLIGHT_KEEP_SANDBOX") else ending,
+        on_progress=on_progress,
+        on_fallback=lambda why: note(f"{why}; using the process backend"),
+    )

@@ -1,0 +1,1 @@
+"""The commands of `preflight`, one module each, imported when its command is called (`emulator.cli`)."""
