@@ -356,7 +356,17 @@ def _spec(config: FunctionConfig) -> SandboxSpec:
         entry_point=config.entry_point,
         command=config.command,
         working_directory=config.working_directory,
+        extensions=_extensions(config.layers) if config.layers else (),
     )
+
+
+def _extensions(layers: tuple[Path, ...]) -> tuple[str, ...]:
+    """The files of `/opt/extensions`, in the order of their names; the layers are laid over each other."""
+    names: set[str] = set()
+    for layer in layers:
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(layer / "extensions") as entries:
+            names.update(entry.name for entry in entries if not entry.is_dir())
+    return tuple(sorted(names))
 
 
 def _request_id() -> str:

@@ -29,6 +29,7 @@ __all__ = ["no_leaks"]
 
 ROOT: Final = Path(__file__).parents[2]
 TEMPLATE: Final = ROOT / "fixtures" / "functions" / "template.yaml"
+EXTENSIONS: Final = Path(__file__).with_name("extensions")
 OWN_CODE: Final = Path(__file__).with_name("functions")
 IMAGE: Final = f"preflight-fixtures/probe:{os.getpid()}"
 RUNTIME: Final = f"python{sys.version_info.major}.{sys.version_info.minor}"
@@ -216,7 +217,30 @@ def all_functions(folder: Path) -> dict[str, FunctionConfig]:
         *wrapped_functions(given["Probe"], folder),
         *image_functions(given["Image"]),
     )
-    return given | {config.name: config for config in (*resized, *own)}
+    return given | {config.name: config for config in (*resized, *own, *extended(folder))}
+
+
+def extended(folder: Path) -> Iterator[FunctionConfig]:
+    """Functions with external extensions: `EXTENSIONS/recorder` plays every part but one by the name that it has."""
+
+    def layer(name: str, *, mode: int = 0o755) -> Path:
+        made = folder / f"{mode:o}-{name}"
+        (made / "extensions").mkdir(parents=True)
+        part = EXTENSIONS / name if (EXTENSIONS / name).exists() else EXTENSIONS / "recorder"
+        copied = made / "extensions" / name
+        copied.write_bytes(part.read_bytes())
+        copied.chmod(mode)
+        return made
+
+    yield _own(
+        "Extended", "extended.handler", layers=(layer("recorder"), layer("quiet")), environment={"COLOUR": "blue"}
+    )
+    for name in ("sleepy", "refuses", "crashes", "leaves", "telemetry"):
+        yield _own(f"Extended{name.title()}", "extended.handler", layers=(layer(name),), memory_mb=1769)
+    yield _own("ExtendedJson", "extended.handler", layers=(layer("logs"),), memory_mb=1769, logging=_json("INFO"))
+    yield _own("ExtendedLocked", "extended.handler", layers=(layer("recorder", mode=0o644),))
+    yield _own("ExtendedHangs", "extended.hang", layers=(layer("hangs"),), timeout_s=1, memory_mb=1769)
+    yield _own("ExtendedWithin", "extended_within.handler", memory_mb=1769)
 
 
 def layer_folders(folder: Path) -> tuple[Path, Path]:
