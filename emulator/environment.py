@@ -140,9 +140,8 @@ class Environment:
         """
         with self._resting:
             if not self._awake and not self._frozen and self._life.look():
-                if self.warm and not self._life.settled:
+                if self.warm and not (self._life.settled and self._life.rest(on=True)):
                     return False
-                self._life.rest(on=True)
                 self._frozen = self._life.state is State.IDLE and self._sandbox.freeze()
             return True
 
@@ -205,7 +204,7 @@ class Environment:
 
     def close(self) -> None:
         """End the sandbox and the server, after the Shutdown phase where one is due; may be called more than once."""
-        spindown = self.warm and self._life.extended
+        spindown = not self._awake and self.warm and self._life.extended  # who is at work is ended at once
         self._wake(thaw=spindown)
         try:
             if spindown:

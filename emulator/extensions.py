@@ -117,10 +117,9 @@ class Crew:
             for one in self.api.all:
                 self._journal.extension(one.name, one.stage, one.events, one.error_type)
 
-    def rest(self, *, on: bool) -> None:
-        """Everything stands still from now on, or no more."""
-        if self.telemetry is not None:
-            self.telemetry.pause(on=on)
+    def rest(self, *, on: bool) -> bool:
+        """Everything stands still from now on, or no more; False while telemetry is on its way."""
+        return self.telemetry is None or self.telemetry.pause(on=on)
 
     def init_begins_again(self) -> None:
         """A suppressed init, of which the log says nothing where it goes well."""

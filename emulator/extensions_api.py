@@ -182,12 +182,12 @@ class ExtensionsApi:
         if path == telemetry.LOGS_PATH:  # superseded by the Telemetry API in 2022; answered as AWS's own emulator does
             return problem(202, "Logs.NotSupported", "Logs API is not supported")
         if not initialising:
-            return problem(403, "Telemetry.SubscriptionClosed", "Telemetry API subscription is closed already")
+            return problem(403, "Telemetry.SubscriptionClosed", "Telemetry API subscription is closed")
         try:
             wanted = telemetry.subscription(request.body or b"")
+            self._on_subscribe(found.name, wanted)
         except telemetry.Unacceptable as error:
             return problem(400, "ValidationError", str(error))
-        self._on_subscribe(found.name, wanted)
         return Reply(status=200, body=b'"OK"')
 
     def _register(self, request: HttpRequest, at: float, *, initialising: bool) -> Reply:

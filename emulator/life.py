@@ -120,10 +120,9 @@ class Life:
                 return False
         return True
 
-    def rest(self, *, on: bool) -> None:
-        """Nothing is sent to extensions from now on, since they stand still; or again."""
-        if self.crew is not None:
-            self.crew.rest(on=on)
+    def rest(self, *, on: bool) -> bool:
+        """Nothing is sent to extensions from now on, since they stand still, or again; False where it is too early."""
+        return self.crew is None or self.crew.rest(on=on)
 
     def shut_down(self, reason: Reason) -> None:
         """The Shutdown phase, once."""

@@ -1,14 +1,16 @@
 """Telemetry API 2022-07-01: what a subscription asks for, and when the events that wait for it are due. Pure.
 
-"Lambda Telemetry API reference", AWS Lambda Developer Guide, 2026 (schema versions, limits of buffering) and "Accessing
-real-time telemetry data for extensions", 2023-05 (destination, words of a refusal).
+"Lambda Telemetry API reference", AWS Lambda Developer Guide, 2026 (schema versions, buffering and its limits, the
+example of a refusal) and "Accessing real-time telemetry data for extensions", 2023-05 (destination). That TCP has a
+`port` instead of the URI is in the schema of AWS's runtime interface emulator, 2026-01. Words of other refusals than
+the example's are from memory.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 PATH: Final = "/2022-07-01/telemetry"
@@ -17,15 +19,17 @@ SCHEMAS: Final = ("2022-07-01", "2022-12-13", "2025-01-29")
 TYPES: Final = ("platform", "function", "extension")
 _HOSTS: Final = frozenset({"sandbox.localdomain", "sandbox", "localhost", "127.0.0.1"})
 _OURS: Final = 9001  # the Runtime API's own
-_DEFAULTS: Final = {"maxItems": 10_000, "maxBytes": 262_144, "timeoutMs": 1000}
+_DEFAULTS: Final = {"maxItems": 1000, "maxBytes": 262_144, "timeoutMs": 1000}
 _LIMITS: Final = {"maxItems": (1000, 10_000), "maxBytes": (262_144, 1_048_576), "timeoutMs": (25, 30_000)}
+_LAST_PORT: Final = 65_535
 _MS: Final = 1000.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscription:
-    """One extension's; `target` is path and query of its own server."""
+    """One extension's; `target` is path and query of its own server where that speaks HTTP."""
 
+    protocol: Literal["HTTP", "TCP"]
     port: int
     target: str
     types: tuple[str, ...]
@@ -49,12 +53,17 @@ def subscription(body: bytes) -> Subscription:
     wrong: list[str] = []
     if told.get("schemaVersion") not in SCHEMAS:
         wrong.append(f"schemaVersion should be one of {', '.join(SCHEMAS)}")
-    port, target = _destination(told.get("destination"), wrong)
+    destination = told.get("destination")
+    if not isinstance(destination, dict):
+        destination = {}
+    tcp = destination.get("protocol") == "TCP"
+    port, target = (_tcp if tcp else _http)(destination, wrong)
     types = _types(told.get("types"), wrong)
     limits = _buffering(told.get("buffering"), wrong)
     if wrong:
         raise Unacceptable("; ".join(wrong))
     return Subscription(
+        protocol="TCP" if tcp else "HTTP",
         port=port,
         target=target,
         types=types,
@@ -64,10 +73,9 @@ def subscription(body: bytes) -> Subscription:
     )
 
 
-def _destination(told: object, wrong: list[str]) -> tuple[int, str]:
-    destination: dict[str, Any] = told if isinstance(told, dict) else {}
+def _http(destination: dict[str, Any], wrong: list[str]) -> tuple[int, str]:
     if destination.get("protocol") != "HTTP":
-        wrong.append("protocol should be HTTP")
+        wrong.append("protocol should be HTTP or TCP")
     try:
         parts = urlsplit(str(destination.get("URI") or ""))
         port = parts.port
@@ -82,6 +90,19 @@ def _destination(told: object, wrong: list[str]) -> tuple[int, str]:
         wrong.append(f"URI port {_OURS} is reserved")
     target = parts.path or "/"
     return port or 0, f"{target}?{parts.query}" if parts.query else target
+
+
+def _tcp(destination: dict[str, Any], wrong: list[str]) -> tuple[int, str]:
+    port = destination.get("port")
+    if port is None:
+        wrong.append("port is not provided")
+    elif isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= _LAST_PORT:
+        wrong.append(f"port should be between 1 and {_LAST_PORT}")
+    elif port == _OURS:
+        wrong.append(f"port {_OURS} is reserved")
+    else:
+        return port, ""
+    return 0, ""
 
 
 def _types(told: object, wrong: list[str]) -> tuple[str, ...]:

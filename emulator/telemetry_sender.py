@@ -1,4 +1,4 @@
-"""Delivers telemetry to the HTTP servers that extensions run inside the sandbox, each on a thread of its own."""
+"""Delivers telemetry to the servers that extensions run inside the sandbox, to each on a thread of its own."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from emulator.http1 import encode_request
 from emulator.platform_log import PlatformEvent, dropped, stamp
-from emulator.telemetry import Buffer, Subscription
+from emulator.telemetry import Buffer, Subscription, Unacceptable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,8 +45,18 @@ class Telemetry:
         self._emit(kind, kind, line)
 
     def subscribe(self, wanted: Subscription) -> None:
-        """From the beginning of this life on, since init is when extensions subscribe."""
-        sender = Sender(wanted, self._connect)
+        """From the beginning of this life on, since init is when extensions subscribe.
+
+        Unacceptable where nothing listens on a TCP destination, to which Lambda connects there and then (AWS's runtime
+        interface emulator, 2026-01, whose words these are up to the address).
+        """
+        carrier: _Carrier = _Http(wanted, self._connect)
+        if wanted.protocol == "TCP":
+            carrier = _Tcp(wanted, self._connect)
+            if not carrier.deliver([]):
+                address = f"127.0.0.1:{wanted.port}"
+                raise Unacceptable(f"Invalid destination: could not TCP dial provided address {address}")
+        sender = Sender(wanted, carrier)
         with self._lock:
             for kind, event in self._before or ():
                 sender.offer(kind, event)
@@ -63,10 +73,13 @@ class Telemetry:
         for sender in self._senders:
             sender.hurry()
 
-    def pause(self, *, on: bool) -> None:
-        """Nothing is sent to processes that stand still; returns when nothing is under way."""
-        for sender in self._senders:
-            sender.pause(on=on)
+    def pause(self, *, on: bool) -> bool:
+        """Nothing is sent to processes that stand still; False, and no pause, while something is under way."""
+        paused = [sender.pause(on=on) for sender in self._senders]
+        if not all(paused):
+            for sender in self._senders:
+                sender.pause(on=False)
+        return all(paused)
 
     def close(self) -> None:
         """Stop; what waits is lost."""
@@ -84,17 +97,16 @@ class Telemetry:
 
 
 class Sender:
-    """Posts batches of events, as JSON arrays, to one subscriber; what it does not take is sent again."""
+    """Hands batches of events to one subscriber; what it does not take is sent again."""
 
-    def __init__(self, wanted: Subscription, connect: Connect) -> None:
+    def __init__(self, wanted: Subscription, carrier: _Carrier) -> None:
         self._wanted = wanted
-        self._connect = connect
+        self._carrier = carrier
         self._buffer = Buffer(wanted)
         self._changed = threading.Condition()
-        self._sending = threading.Lock()
+        self._sending = False
         self._paused = False
         self._closed = False
-        self._socket: socket.socket | None = None
         self._thread = threading.Thread(target=self._run, name=f"telemetry-{wanted.port}", daemon=True)
 
     def start(self) -> None:
@@ -114,37 +126,31 @@ class Sender:
             self._buffer.hurry()
             self._changed.notify()
 
-    def pause(self, *, on: bool) -> None:
-        """Hold or go on; a request that is under way is finished first."""
+    def pause(self, *, on: bool) -> bool:
+        """Hold or go on; False where it cannot hold, since a batch is under way."""
         with self._changed:
+            if on and self._sending:
+                return False
             self._paused = on
             self._changed.notify()
-        if on:
-            with self._sending:
-                pass
+            return True
 
     def close(self) -> None:
         """End the thread, and the request that it may be at."""
         with self._changed:
             self._closed = True
             self._changed.notify()
-            under_way = self._socket
-        if under_way is not None:
-            with suppress(OSError):
-                under_way.shutdown(socket.SHUT_RDWR)
+        self._carrier.close()
         if self._thread.ident is not None:
             self._thread.join()
 
     def _run(self) -> None:
-        while self._await_due():
-            with self._sending:
-                with self._changed:
-                    if self._paused or self._closed:
-                        continue
-                    batch = self._batch()
-                if not self._delivered(b"[" + b",".join(batch) + b"]"):
-                    with self._changed:
-                        self._buffer.give_back(batch, time.monotonic())
+        while (batch := self._next()) is not None:
+            delivered = self._carrier.deliver(batch)
+            with self._changed:
+                self._sending = False
+                if not delivered:
+                    self._buffer.give_back(batch, time.monotonic())
 
     def _batch(self) -> list[bytes]:
         buffer = self._buffer
@@ -155,32 +161,97 @@ class Sender:
             buffer.dropped = buffer.dropped_bytes = 0
         return batch
 
-    def _await_due(self) -> bool:
+    def _next(self) -> list[bytes] | None:
+        """The next batch when it is due; None at the end."""
         with self._changed:
             while not self._closed:
                 left = None if self._paused else self._buffer.wait_s(time.monotonic())
                 if left == 0:
-                    return True
+                    self._sending = True
+                    return self._batch()
                 self._changed.wait(left)
-        return False
+        return None
 
-    def _delivered(self, body: bytes) -> bool:
-        headers = {"Host": f"sandbox.localdomain:{self._wanted.port}", "Content-Type": "application/json"}
-        request = encode_request("POST", self._wanted.target, {**headers, "Connection": "close"}, body)
+
+class _Carrier(Protocol):
+    """A way into the sandbox."""
+
+    def deliver(self, events: list[bytes]) -> bool:
+        """Whether they were taken."""
+
+    def close(self) -> None:
+        """From another thread: what is under way ends at once, and nothing is delivered any more."""
+
+
+class _Connected:
+    """A connection that another thread can end."""
+
+    def __init__(self, wanted: Subscription, connect: Connect) -> None:
+        self._wanted = wanted
+        self._connect = connect
+        self._lock = threading.Lock()
+        self._socket: socket.socket | None = None
+        self._closed = False
+
+    def close(self) -> None:
+        """See _Carrier."""
+        with self._lock:
+            self._closed = True
+            if self._socket is not None:
+                with suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RDWR)
+
+    def _open(self) -> socket.socket:
+        connection = self._connect(self._wanted.port)
+        connection.settimeout(_ANSWER_S)
+        with self._lock:
+            if not self._closed:
+                self._socket = connection
+                return connection
+        connection.close()
+        raise ConnectionAbortedError
+
+    def _let_go(self) -> None:
+        with self._lock:
+            held, self._socket = self._socket, None
+        if held is not None:
+            held.close()
+
+
+class _Http(_Connected):
+    """A POST of a JSON array for each batch."""
+
+    def deliver(self, events: list[bytes]) -> bool:
+        """It does not listen yet or any more, or has just been killed, where this is False."""
+        port, body = self._wanted.port, b"[" + b",".join(events) + b"]"
+        headers = {"Host": f"sandbox.localdomain:{port}", "Content-Type": "application/json", "Connection": "close"}
         try:
-            with self._connect(self._wanted.port) as connection:
-                with self._changed:
-                    if self._closed:
-                        return False
-                    self._socket = connection
-                connection.settimeout(_ANSWER_S)
-                connection.sendall(request)
-                return _status(connection) in _OK
-        except OSError:  # it does not listen yet or any more, or has just been killed
+            connection = self._open()
+            connection.sendall(encode_request("POST", self._wanted.target, headers, body))
+            return _status(connection) in _OK
+        except OSError:
             return False
         finally:
-            with self._changed:
-                self._socket = None
+            self._let_go()
+
+
+class _Tcp(_Connected):
+    """Newline-delimited JSON on one connection, for as long as it holds."""
+
+    def deliver(self, events: list[bytes]) -> bool:
+        """See _Http; without events it only connects."""
+        try:
+            connection = self._socket or self._open()
+            connection.sendall(b"".join(event + b"\n" for event in events))
+        except OSError:
+            self._let_go()
+            return False
+        return True
+
+    def close(self) -> None:
+        """It is kept between batches, so it is closed here."""
+        super().close()
+        self._let_go()
 
 
 def _status(connection: socket.socket) -> int:

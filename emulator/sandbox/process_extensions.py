@@ -21,20 +21,21 @@ from emulator.sandbox.extension_scripts import FORGET, parse_end
 from emulator.sandbox.log_pipe import LogPipe
 from emulator.sandbox.process_life import LIMIT_AND_WAIT, Callbacks, Life
 
+# Its own words on a death by signal ("Terminated") are kept out of the function's log.
 # A shell of its own becomes the runtime, so that its id can be told; a background job would ignore SIGINT.
 _START_ALL: Final = f"""
-exec 4>"$1" 5>"$1.log" || exit 1
+exec 4>"$1" 5>"$1.log" 6>&2 2>/dev/null || exit 1
 shift
 _n=0
 while [ "$1" != -- ]; do
   _n=$((_n + 1))
-  ({FORGET}; cd /; "$1" </dev/null >&5 2>&1 4>&- 5>&-; echo "$? $_n" >&4) &
+  ({FORGET}; cd /; "$1" </dev/null >&5 2>&1 4>&- 5>&- 6>&-; echo "$? $_n" >&4) &
   shift
 done
 shift
 unset _n
 read -r go || exit 0
-/bin/sh -c 'echo "pid $$" >&4; exec "$@" </dev/null 4>&- 5>&-' sh "$@"
+/bin/sh -c 'echo "pid $$" >&4; exec "$@" </dev/null 2>&6 4>&- 5>&- 6>&-' sh "$@"
 echo $? >&4
 read -r go
 """

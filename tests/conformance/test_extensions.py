@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import time
 from contextlib import closing
 from typing import Any
 
 import pytest
 
 from emulator.environment import Environment, Order
-from emulator.service import _spec
+from emulator.invocation import InvocationResult
+from emulator.spec import sandbox_spec
 from emulator.variables import function_arn
 from tests.conformance.conftest import Lab
+from tests.exchanges import FakeReceiver
 
 
 def told(log: str, name: str = "recorder") -> list[dict[str, Any]]:
@@ -34,7 +38,7 @@ def events(log: str, name: str = "recorder") -> list[dict[str, Any]]:
 def life(lab: Lab, name: str, said: list[str]) -> Environment:
     """An environment of the test's own, whose log goes to `said` to its end."""
     config = lab.functions[name]
-    return Environment(config, lab.backend.prepare(_spec(config)), said.append)
+    return Environment(config, lab.backend.prepare(sandbox_spec(config)), said.append)
 
 
 def order(name: str) -> Order:
@@ -70,6 +74,7 @@ def test_a_life_with_external_extensions(lab: Lab) -> None:
     assert invoked["invokedFunctionArn"] == function_arn("Extended")
     assert invoked["tracing"] == {"type": "X-Amzn-Trace-Id", "value": "Root=1-2-3"}
     assert (shutdown["eventType"], shutdown["shutdownReason"]) == ("SHUTDOWN", "SPINDOWN")
+    assert "Terminated" not in log
     assert shutdown["deadlineMs"] > invoked["deadlineMs"] - 60_000
     assert [event["shutdownReason"] for event in events(log, "quiet")] == ["SPINDOWN"]
 
@@ -89,6 +94,8 @@ def test_init_and_invocation_last_until_extensions_are_done(lab: Lab) -> None:
         ("ExtendedCrashes", "Extension.Crash", "Exited"),
         ("ExtendedRefuses", "Extension.InitError", "InitError"),
         ("ExtendedLocked", "Extension.LaunchError", "LaunchError"),
+        ("ExtendedFromWindows", "Extension.LaunchError", "LaunchError"),
+        ("ExtendedEleven", "Extension.LaunchError", "LaunchError"),
     ],
 )
 def test_failures_in_init(lab: Lab, name: str, error_type: str, state: str) -> None:
@@ -102,6 +109,99 @@ def test_failures_in_init(lab: Lab, name: str, error_type: str, state: str) -> N
     assert reports == [("init", error_type), ("invoke", error_type)]
     assert f"\tState: {state}\t" in result.log
     assert result.log.splitlines()[-1].endswith(f"Status: error\tError Type: {error_type}")
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "reason"),
+    [
+        (
+            "ExtendedLocked",
+            "EXTENSION\tName: recorder\tState: LaunchError\tEvents: []\tError Type: PermissionDenied",
+            "fork/exec /opt/extensions/recorder: permission denied",
+        ),
+        (
+            "ExtendedFromWindows",
+            "EXTENSION\tName: from windows\tState: LaunchError\tEvents: []\tError Type: UnknownError",
+            "fork/exec /opt/extensions/from windows: no such file or directory",
+        ),
+        (
+            "ExtendedEleven",
+            "EXTENSION\tName: of-11-10\tState: LaunchError\tEvents: []\tError Type: TooManyExtensions",
+            "ErrTooManyExtensions",
+        ),
+    ],
+)
+def test_what_cannot_be_started_is_named(lab: Lab, name: str, line: str, reason: str) -> None:
+    """As logs of AWS's have it: aws-samples/aws-lambda-extensions issues 38 (2021-03) and 54 (2021-09)."""
+    result = lab.cold(name)
+    assert result.error is not None
+    assert result.error.message.endswith(f" Error: {reason}")
+    assert line in result.log.splitlines()
+
+
+def test_ten_are_allowed(lab: Lab) -> None:
+    """External ones ("Lambda quotas", 2026-10)."""
+    result = lab.cold("ExtendedTen")
+    assert result.error is None, result.log
+    assert result.log.count("\tState: Ready\t") == 10
+
+
+def test_an_answer_does_not_wait_for_extensions(lab: Lab) -> None:
+    """The caller has it while the environment is at work still: the next call needs another ("Invoke", guide, 2026-07).
+
+    That time is in Duration all the same.
+    """
+    name = "ExtendedLingers"
+    first, second = lab.service.answer(name, b"{}"), lab.service.answer(name, b"{}")
+    assert not isinstance(first, InvocationResult)
+    assert (first.error, second.error) == (None, None)
+    assert first.body != second.body
+    come_to_rest(lab, name, 2)
+    assert lab.invoke(name).timings.duration_ms >= 1000
+
+
+def test_nor_does_a_streamed_answer(lab: Lab) -> None:
+    """The parts are there, and the extension is not done."""
+    receiver = FakeReceiver()
+    answer = lab.service.answer("StreamsExtended", b"{}", receiver=receiver)
+    assert not isinstance(answer, InvocationResult)
+    assert answer.error is None
+    assert b"".join(receiver.parts) == b"one two three"
+    come_to_rest(lab, "StreamsExtended", 1)
+
+
+def come_to_rest(lab: Lab, name: str, environments: int) -> None:
+    """Wait until so many environments of a function are idle."""
+    limit = time.monotonic() + 60
+    while len(lab.service._warm[name]) < environments:  # noqa: SLF001 - nobody else knows
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+
+
+def test_extensions_stand_still_between_invocations(lab: Lab) -> None:
+    """Threads of theirs too; they go on at the next one, and so does the life they are in."""
+    first = lab.cold("ExtendedTicks")
+    time.sleep(1)
+    second = lab.invoke("ExtendedTicks")
+    gaps = [line["gap"] for log in (first.log, second.log) for line in told(log, "ticks") if "gap" in line]
+    assert 0.7 < gaps[1] < 3
+    assert gaps[0] < gaps[1]
+    assert first.payload == second.payload
+
+
+def test_a_runtime_that_was_killed_while_it_stood_still(lab: Lab) -> None:
+    """Extensions outlive it, and are told; the next invocation runs init within."""
+    lab.cold("ExtendedTicks")
+    [environment] = lab.service._warm["ExtendedTicks"]  # noqa: SLF001 - it stands still, and only it knows its process
+    limit = time.monotonic() + 10
+    while not environment._frozen:  # noqa: SLF001 - see above
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+    assert environment._sandbox.signal(signal.SIGKILL)  # noqa: SLF001 - see above
+    after = lab.invoke("ExtendedTicks")
+    assert after.error is None, after.log
+    assert not after.cold
+    assert [event["shutdownReason"] for event in events(after.log, "ticks") if "shutdownReason" in event] == ["FAILURE"]
 
 
 def test_an_extension_that_leaves_resets(lab: Lab) -> None:
@@ -167,3 +267,31 @@ def test_telemetry(lab: Lab) -> None:
     assert types.count("platform.start") == types.count("platform.runtimeDone") == 2
     assert {"platform.initStart", "platform.telemetrySubscription", "platform.extension", "platform.report"} <= {*types}
     assert "function" in types
+
+
+def test_one_written_to_the_documentation_in_python(lab: Lab) -> None:
+    """Nothing but http.client and a socket: it registers, has a dead port refused, and gets telemetry over TCP."""
+    said: list[str] = []
+    with closing(life(lab, "ExtendedDocumented", said)) as environment:
+        result = environment.invoke(order("ExtendedDocumented"))
+    assert result.error is None, result.log
+    heard = told("".join(said), "documented")
+    assert heard[:2] == [{"refused": [400, "ValidationError"]}, {"subscribed": "OK"}]
+    assert [line["event"]["eventType"] for line in heard if "event" in line] == ["INVOKE", "SHUTDOWN"]
+    records = {line["type"]: line["record"] for line in heard if "type" in line}
+    assert records["function"] == "the function's own line\n"
+    assert records["platform.start"]["requestId"] == "8f507cfc"
+    done = records["platform.runtimeDone"]
+    assert (done["requestId"], done["status"], done["metrics"]["producedBytes"]) == ("8f507cfc", "success", 18)
+    assert records["platform.report"]["metrics"]["durationMs"] >= done["metrics"]["durationMs"]
+
+
+def test_one_written_to_the_documentation_in_a_shell(lab: Lab) -> None:
+    """With curl, beside a custom runtime that is a shell script too."""
+    said: list[str] = []
+    with closing(life(lab, "CustomExtended", said)) as environment:
+        results = [environment.invoke(order("CustomExtended")) for _ in range(2)]
+    assert [result.error for result in results] == [None, None], results[0].log
+    heard = told("".join(said), "documented.sh")
+    assert [event["eventType"] for event in heard] == ["INVOKE", "INVOKE", "SHUTDOWN"]
+    assert [event.get("shutdownReason") for event in heard] == [None, None, "SPINDOWN"]
