@@ -320,6 +320,8 @@ def image_functions(given: FunctionConfig) -> tuple[FunctionConfig, ...]:
         replace(image, name="ImageDenied", entry_point=("/app/probe.py",)),
         replace(image, name="ImageByName", entry_point=("nothing-of-that-name",)),
         replace(image, name="ImageExits", entry_point=(python, "-c", "print('leaving'); exit(126)")),
+        replace(image, name="ImageExtended", image=f"{IMAGE}-extended"),
+        replace(image, name="ImageExtendedDenied", image=f"{IMAGE}-denied"),
         replace(image, name="ImageMissing", image=f"preflight-fixtures/no-such-image:{os.getpid()}"),
     )
 

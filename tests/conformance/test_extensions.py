@@ -276,7 +276,8 @@ def test_one_written_to_the_documentation_in_python(lab: Lab) -> None:
         result = environment.invoke(order("ExtendedDocumented"))
     assert result.error is None, result.log
     heard = told("".join(said), "documented")
-    assert heard[:2] == [{"refused": [400, "ValidationError"]}, {"subscribed": "OK"}]
+    assert heard[0] == {"refused": [400, "ValidationError"]}
+    assert {"subscribed": "OK"} in heard
     assert [line["event"]["eventType"] for line in heard if "event" in line] == ["INVOKE", "SHUTDOWN"]
     records = {line["type"]: line["record"] for line in heard if "type" in line}
     assert records["function"] == "the function's own line\n"

@@ -9,7 +9,7 @@ import pytest
 
 from emulator.environment import Environment
 from emulator.sandbox.base import Exit
-from tests.bench import Bench, invoke, opened
+from tests.bench import Bench, invoke, opened, order
 from tests.fakes import FakeRuntime, FakeSandbox, echo
 
 if TYPE_CHECKING:
@@ -140,3 +140,60 @@ def test_the_end_is_told_and_waited_for(bench: Bench) -> None:
     made.close()
     assert told == ["SPINDOWN"]
     assert bench.clock.now - before == pytest.approx(0.3)  # the runtime's, which does not end at SIGTERM
+
+
+def test_the_answer_comes_first(bench: Bench) -> None:
+    """It is there before the extension has done its work, which `finish` waits for; until then nothing is frozen."""
+
+    async def slow(runtime: FakeRuntime) -> None:
+        reply = await runtime.call(
+            "POST", f"{EXTENSION}register", body=b'{"events": ["INVOKE"]}', headers={"Lambda-Extension-Name": "agent"}
+        )
+        own = {"Lambda-Extension-Identifier": reply.headers["Lambda-Extension-Identifier"]}
+        await runtime.call("GET", f"{EXTENSION}event/next", headers=own)
+        await runtime.sandbox.linger()
+        runtime.take(0.5)
+        await runtime.call("GET", f"{EXTENSION}event/next", headers=own)
+
+    made, sandbox = environment(bench, echo, crew=slow)
+    begun = made.begin(order(b"1"))
+    assert (begun.body, begun.error, begun.lasting) == (b"1", None, True)
+    assert made.rest()
+    assert "freeze" not in sandbox.calls
+    sandbox.go_on()
+    result = begun.finish()
+    assert result.timings.duration_ms == pytest.approx(500)
+    assert made.rest()
+    assert sandbox.frozen
+
+
+def test_nobody_waits_for_those_who_want_no_invocation(bench: Bench) -> None:
+    """SHUTDOWN alone does not prolong one."""
+
+    async def quiet(runtime: FakeRuntime) -> None:
+        reply = await runtime.call(
+            "POST", f"{EXTENSION}register", body=b'{"events": ["SHUTDOWN"]}', headers={"Lambda-Extension-Name": "agent"}
+        )
+        own = {"Lambda-Extension-Identifier": reply.headers["Lambda-Extension-Identifier"]}
+        await runtime.call("GET", f"{EXTENSION}event/next", headers=own)
+
+    made, _ = environment(bench, echo, crew=quiet)
+    begun = made.begin(order(b"1"))
+    assert not begun.lasting
+    assert begun.finish().ok
+
+
+def test_a_launch_that_failed(bench: Bench) -> None:
+    """In its line, with what the system said in the answer; those after it were never there."""
+    said = "fork/exec /opt/extensions/agent: permission denied"
+
+    async def denied(runtime: FakeRuntime) -> None:
+        runtime.sandbox.tell(Exit(extension="agent", error_type="Extension.LaunchError", said=said))
+
+    made, sandbox = bench.environment(echo, external=("agent", "later"))
+    sandbox.crew = (denied,)
+    result = invoke(made)
+    assert result.error is not None
+    assert (result.error.type, result.error.message.partition("Error: ")[2]) == ("Extension.LaunchError", said)
+    assert "EXTENSION\tName: agent\tState: LaunchError\tEvents: []\tError Type: PermissionDenied\n" in result.log
+    assert "Name: later" not in result.log
