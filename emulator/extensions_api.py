@@ -1,7 +1,8 @@
 """Extensions API 2020-01-01: the conversation with the extensions of one life, apart from the server that carries it.
 
 "Using the Lambda Extensions API", AWS Lambda Developer Guide, 2023-05; statuses, error types and texts as AWS's runtime
-interface emulator of 2026-01 has them.
+interface emulator of 2026-01 has them, compared with its source on 2026-11-25. What is wrong with a
+body that is no JSON, Go says there and Python here; 404 for other paths is from memory.
 """
 
 from __future__ import annotations
@@ -270,6 +271,8 @@ def _utf8(text: str) -> str:
 
 def _events(body: bytes | None) -> tuple[str, ...]:
     told: Any = json.loads(body or b"")
+    if isinstance(told, dict) and told.get("configurationKeys"):
+        raise ValueError("configurationKeys are deprecated; use environment variables instead")
     events = told.get("events") or [] if isinstance(told, dict) else None
     if not isinstance(events, list) or not all(isinstance(event, str) for event in events):
         raise ValueError('the body must be {"events": ["INVOKE", "SHUTDOWN"]}')
@@ -278,7 +281,7 @@ def _events(body: bytes | None) -> tuple[str, ...]:
 
 def _why_not(event: str, *, external: bool) -> str | None:
     if event not in _EVENTS:
-        return "InvalidEventType"
+        return "ErrorInvalidEventType"
     return "ShutdownEventNotSupportedForInternalExtension" if event == "SHUTDOWN" and not external else None
 
 

@@ -244,12 +244,21 @@ def extended(folder: Path) -> Iterator[FunctionConfig]:
         return extension_layer(folder, *names, mode=mode)
 
     yield _own(
-        "Extended", "extended.handler", layers=(layer("recorder"), layer("quiet")), environment={"COLOUR": "blue"}
+        "Extended",
+        "extended.handler",
+        layers=(layer("recorder"), layer("quiet")),
+        environment={"COLOUR": "blue"},
+        memory_mb=1769,
     )
     for name in ("sleepy", "refuses", "crashes", "leaves", "telemetry", "lingers", "ticks", "documented"):
         yield _own(f"Extended{name.title()}", "extended.handler", layers=(layer(name),), memory_mb=1769)
     yield _own("ExtendedJson", "extended.handler", layers=(layer("logs"),), memory_mb=1769, logging=_json("INFO"))
-    yield _own("ExtendedTen", "extended.handler", layers=(layer(*(f"of-ten-{number}" for number in range(10))),))
+    yield _own(
+        "ExtendedTen",
+        "extended.handler",
+        layers=(layer(*(f"of-ten-{number}" for number in range(10))),),
+        memory_mb=1769,
+    )
     yield _own("ExtendedEleven", "extended.handler", layers=(layer(*(f"of-11-{n:02}" for n in range(11))),))
     windows = _file(folder / "windows" / "extensions" / "from windows", b"#!/bin/sh\r\n").parents[1]
     yield _own("ExtendedFromWindows", "extended.handler", layers=(windows,))

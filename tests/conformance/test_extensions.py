@@ -111,6 +111,7 @@ def test_failures_in_init(lab: Lab, name: str, error_type: str, state: str) -> N
     assert result.log.splitlines()[-1].endswith(f"Status: error\tError Type: {error_type}")
 
 
+@pytest.mark.seldom_on("docker-bridge", "process-watched", reason="the code is the same")
 @pytest.mark.parametrize(
     ("name", "line", "reason"),
     [
@@ -139,6 +140,7 @@ def test_what_cannot_be_started_is_named(lab: Lab, name: str, line: str, reason:
     assert line in result.log.splitlines()
 
 
+@pytest.mark.seldom_on("docker-bridge", "process-watched", reason="the code is the same")
 def test_ten_are_allowed(lab: Lab) -> None:
     """External ones ("Lambda quotas", 2026-10)."""
     result = lab.cold("ExtendedTen")
@@ -146,6 +148,7 @@ def test_ten_are_allowed(lab: Lab) -> None:
     assert result.log.count("\tState: Ready\t") == 10
 
 
+@pytest.mark.seldom_on("docker-bridge", "process-watched", reason="the code is the same")
 def test_an_answer_does_not_wait_for_extensions(lab: Lab) -> None:
     """The caller has it while the environment is at work still: the next call needs another ("Invoke", guide, 2026-07).
 
@@ -160,6 +163,7 @@ def test_an_answer_does_not_wait_for_extensions(lab: Lab) -> None:
     assert lab.invoke(name).timings.duration_ms >= 1000
 
 
+@pytest.mark.seldom_on("docker-bridge", "process-watched", reason="the code is the same")
 def test_nor_does_a_streamed_answer(lab: Lab) -> None:
     """The parts are there, and the extension is not done."""
     receiver = FakeReceiver()
@@ -178,6 +182,7 @@ def come_to_rest(lab: Lab, name: str, environments: int) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.seldom_on("docker-bridge", reason="the control group is the same")
 def test_extensions_stand_still_between_invocations(lab: Lab) -> None:
     """Threads of theirs too; they go on at the next one, and so does the life they are in."""
     first = lab.cold("ExtendedTicks")
@@ -189,6 +194,7 @@ def test_extensions_stand_still_between_invocations(lab: Lab) -> None:
     assert first.payload == second.payload
 
 
+@pytest.mark.seldom_on("docker-bridge", reason="the control group is the same")
 def test_a_runtime_that_was_killed_while_it_stood_still(lab: Lab) -> None:
     """Extensions outlive it, and are told; the next invocation runs init within."""
     lab.cold("ExtendedTicks")

@@ -95,6 +95,7 @@ def test_registration() -> None:
         ("agent", b"{", True, "InvalidRequestFormat"),
         ("agent", b"[]", True, "InvalidRequestFormat"),
         ("agent", b'{"events": [1]}', True, "InvalidRequestFormat"),
+        ("agent", b'{"events": [], "configurationKeys": ["A"]}', True, "InvalidRequestFormat"),
         ("agent", b'{"events": ["RESTORE"]}', True, "Extension.InvalidEventType"),
         ("within", BOTH, True, "Extension.InvalidEventType"),
         ("within", b'{"events": ["INVOKE"]}', False, "Extension.RegistrationClosed"),

@@ -360,7 +360,7 @@ def test_our_own_fault(desk: Callable[..., Desk]) -> None:
 
 @pytest.mark.parametrize(("headers", "unused"), [({}, "invoke"), ({"log_type": "Tail"}, "answer")])
 def test_only_the_logs_tail_waits_for_extensions(
-    desk: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], unused: str
+    desk: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch, headers: dict[str, Any], unused: str
 ) -> None:
     """REPORT is its last line; any other answer goes as soon as it is there, streamed or not."""
     opened = desk(echo)
