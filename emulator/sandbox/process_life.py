@@ -159,7 +159,8 @@ class Life:
     def thaw(self) -> None:
         """Let them run on; a death that was due is over, and told of, when this returns."""
         doomed = is_doomed(self.pid)
-        if self._stop_or_go(stop=False) and doomed:
+        self._stop_or_go(stop=False)
+        if doomed or self._dying:  # a busy machine may be late with the news
             self._reaper.join(DEATH_S)
 
     def _stop_or_go(self, *, stop: bool) -> bool:
