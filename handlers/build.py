@@ -47,37 +47,13 @@ SPACE_NEEDED = 1_500_000_000
 """Bytes at the peak of a fresh build, what uv caches included, rounded up (measured: 1.3 GB)."""
 
 UNUSED = (
-    ".lock",
-    "bin",
-    "onnxruntime/backend",
-    "onnxruntime/capi/libonnxruntime.so.*",
-    "onnxruntime/datasets",
-    "onnxruntime/quantization",
-    "onnxruntime/tools",
-    "onnxruntime/transformers",
-    "onnxruntime/Privacy.md",
-    "numpy/_core/_*_tests.*.so",
-    "numpy/_core/_simd.*.so",
-    "numpy/_core/include",
-    "numpy/_core/lib",
-    "numpy/_pyinstaller",
-    "numpy/conftest.py",
-    "numpy/distutils",
-    "numpy/doc",
-    "numpy/f2py",
-    "numpy/fft",
-    "numpy/ma",
-    "numpy/polynomial",
-    "numpy/random",
-    "numpy/testing",
-    "numpy/typing",
-    "**/tests",
-    "**/*.pyi",
-    "**/*.pxd",
-)
-"""Parts of the layer's packages that no inference reads; `libonnxruntime.so` is linked into the extension module.
-
-numpy imports its subpackages when they are first asked for, so that `numpy.random` fails here and nothing else does."""
+    ".lock", "bin", "**/tests", "**/*.pyi", "**/*.pxd", "onnxruntime/backend", "onnxruntime/capi/libonnxruntime.so.*",
+    "onnxruntime/datasets", "onnxruntime/quantization", "onnxruntime/tools", "onnxruntime/transformers",
+    "onnxruntime/Privacy.md", "numpy/_core/_*_tests.*.so", "numpy/_core/_simd.*.so", "numpy/_core/include",
+    "numpy/_core/lib", "numpy/_pyinstaller", "numpy/conftest.py", "numpy/distutils", "numpy/doc", "numpy/f2py",
+    "numpy/fft", "numpy/ma", "numpy/polynomial", "numpy/random", "numpy/testing", "numpy/typing",
+)  # fmt: skip
+"""Parts that no inference reads. `libonnxruntime.so` is linked into the extension; numpy imports parts when asked."""
 
 STRIPPED = ("tokenizers/*.so", "numpy/_core/_multiarray_umath.*.so")
 """Extension modules with symbols that only a debugger reads, 3.9 MB; numpy.libs has patched ones that would break."""

@@ -13,7 +13,9 @@ from textmodel.encoding import ModelUnavailable, OnnxModel
 
 from handlers import build
 
-PARTS = (build.LAYER / "python", build.SHARED, build.FUNCTION)
+FUNCTION = build.HANDLERS / "similarity"
+MODEL = FUNCTION / "model"
+PARTS = (build.LAYER / "python", build.SHARED, FUNCTION)
 """What Lambda puts on the path of the function."""
 
 
@@ -41,7 +43,7 @@ print((time.process_time() - imported) / (imported - begin))
 
 def variant(folder: Path, damage: str) -> Path:
     """A copy of the model's folder that something has happened to."""
-    shutil.copytree(build.MODEL, folder / "model")
+    shutil.copytree(MODEL, folder / "model")
     name, _, what = damage.partition(" ")
     path = folder / "model" / name
     if what == "missing":
@@ -74,4 +76,11 @@ def test_a_damaged_model_is_one_clear_line(
 def test_the_model_of_another_function_is_refused(output: str, width: int | None) -> None:
     """In init, where a deployment shows it, and not in an answer."""
     with pytest.raises(ModelUnavailable, match=r"gives sentence_embedding \['batch', 384\], expected "):
-        OnnxModel(build.MODEL, output, threads=1, width=width)
+        OnnxModel(MODEL, output, threads=1, width=width)
+
+
+@pytest.mark.parametrize("name", ["sentiment", "similarity"])
+def test_a_whole_deployment_package_is_small(name: str) -> None:
+    """Function and both layers unzipped: at most 120 MB, less than half of what Lambda takes."""
+    parts = (build.LAYER, build.SHARED, build.HANDLERS / name)
+    assert sum(build.weigh(part)["bytes"] for part in parts) <= 120_000_000

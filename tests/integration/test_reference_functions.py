@@ -32,7 +32,7 @@ LONG = "This sentence goes on and on and says nothing new at all. " * 175
 
 LETTERS = st.characters(categories=["L", "N", "P", "S", "Zs", "M"])
 JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(LETTERS, max_size=30),
+    st.none() | st.booleans() | st.integers() | st.floats(-1e9, 1e9) | st.text(LETTERS, max_size=30),
     lambda children: (
         st.lists(children, max_size=3) | st.dictionaries(st.text(LETTERS, max_size=5), children, max_size=3)
     ),
@@ -53,7 +53,7 @@ TASKS = [
 def broken(folder: Path, given: FunctionConfig, name: str) -> FunctionConfig:
     """The similarity function deployed without, or with half of, one of its files."""
     code = folder / name
-    shutil.copytree(build.FUNCTION, code, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(build.HANDLERS / "similarity", code, ignore=shutil.ignore_patterns("__pycache__"))
     path = code / "model" / ("tokenizer.json" if name == "NoTokenizer" else "model.onnx")
     content = path.read_bytes()
     path.unlink()

@@ -39,7 +39,7 @@ FLUTE, BAMBOO, STOCKS = (
 )
 
 
-PARTS = (build.LAYER / "python", build.SHARED, build.FUNCTION)
+PARTS = (build.LAYER / "python", build.SHARED, build.HANDLERS / "similarity")
 """What Lambda puts on the path of the function."""
 
 
