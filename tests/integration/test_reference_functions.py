@@ -62,7 +62,13 @@ def broken(folder: Path, given: FunctionConfig, name: str) -> FunctionConfig:
     return replace(given, name=name, code=code)
 
 
-@pytest.fixture(scope="module", params=["process", pytest.param("docker", marks=pytest.mark.engine)])
+@pytest.fixture(
+    scope="module",
+    params=[  # one worker of pytest-xdist for each, so that its service is made once
+        pytest.param("process", marks=pytest.mark.xdist_group("functions-process")),
+        pytest.param("docker", marks=[pytest.mark.engine, pytest.mark.xdist_group("functions-docker")]),
+    ],
+)
 def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LambdaService]:
     """All functions of handlers/template.yaml, and three copies that cannot start."""
     folder = tmp_path_factory.mktemp("broken")
