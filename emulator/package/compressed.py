@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import zlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -16,18 +17,22 @@ from emulator.package.tree import Entry, Tree
 
 LEVEL: Final = 6
 _CHUNK: Final = 1024 * 1024
+_TOLD_FROM: Final = 10_000_000
 _LOCAL_HEADER: Final = 30
 _CENTRAL_HEADER: Final = 46
 _END: Final = 22
 _ZIPPED: Final = "zipped"
 
 
-def zipped_bytes(tree: Tree) -> int:
-    """What the zip of this tree has; folders are not part of it, a link is its text."""
+def zipped_bytes(tree: Tree, on_progress: Callable[[str], None] | None = None) -> int:
+    """What the zip of this tree has; folders are not part of it, a link is its text. What takes long is told."""
     if tree.zipped_bytes is not None:
         return tree.zipped_bytes
     members = [entry for entry in tree.entries if entry.kind != "folder"]
     missing = [entry for entry in members if tree.memo.recall(entry, _ZIPPED) is None]
+    to_do = sum(entry.size for entry in missing)
+    if on_progress is not None and to_do > _TOLD_FROM:
+        on_progress(f"compressing {to_do / 1e6:,.0f} MB, to say how large the zip is")
     missing.sort(key=lambda entry: -entry.size)  # the longest first, so that all cores end together
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         try:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from emulator.config import FunctionConfig
 from emulator.package.binaries import Binary, binaries
 from emulator.package.bytecode import Bytecode, examine
 from emulator.package.imports import Module, Reach, index, reach
+from emulator.package.loading import inferred_runtime
 from emulator.package.parts import Distribution, distributions
 from emulator.package.runtimes import minor
 from emulator.package.tree import Entry, Tree
@@ -29,6 +31,7 @@ class Contents:
     modules: Mapping[str, Module]
     reach: Reach | None
     bytecode: Bytecode | None
+    runtime_assumed: bool
 
     def owner(self, tree: Tree, entry: Entry) -> Distribution | None:
         """The distribution that installed the file; None for one's own code."""
@@ -36,7 +39,15 @@ class Contents:
 
 
 def gather(config: FunctionConfig, trees: Sequence[Tree]) -> Contents:
-    """Read what is needed of each file: of most of them nothing, of a .pyc 16 bytes, of a library its headers."""
+    """Read what is needed of each file: of most of them nothing, of a .pyc 16 bytes, of a library its headers.
+
+    Where the configuration names no runtime, that of most compiled modules is taken, else our own Python's.
+    """
+    compiled = tuple(binary for tree in trees for binary in binaries(tree))
+    assumed = not config.runtime
+    if assumed:
+        own = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        config = replace(config, runtime=inferred_runtime(compiled) or own)
     installed = tuple((tree, one) for tree in trees for one in distributions(tree))
     owners: dict[Key, Distribution] = {}
     for tree, one in installed:
@@ -49,10 +60,11 @@ def gather(config: FunctionConfig, trees: Sequence[Tree]) -> Contents:
         trees=tuple(trees),
         installed=installed,
         owners=owners,
-        binaries=tuple(binary for tree in trees for binary in binaries(tree)),
+        binaries=compiled,
         modules=modules,
         reach=_reach(config, modules, owners),
         bytecode=None if version is None else examine(trees, version),
+        runtime_assumed=assumed,
     )
 
 

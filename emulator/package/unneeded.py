@@ -94,7 +94,7 @@ def _packages(sieve: _Sieve, use: Use) -> Iterator[Unneeded]:
             continue
         taken = sieve.claim((tree, entry) for entry in distribution.entries)
         sure = not why
-        message = "installed and never imported" + (f", unless {why}" if why else "")
+        message = f"no source imports it, but {why}" if why else "installed and never imported"
         yield Unneeded(code="unused", subject=normal(distribution.name), message=message, files=taken, sure=sure)
 
 

@@ -133,7 +133,7 @@ def _why(contents: Contents, dynamic: frozenset[str], by: Distribution, found: t
         if module.name in dynamic:
             return f"{module.name} imports it by a name made at run time"
         if module.native and holds(module.tree, module.entry, names):
-            return f"compiled code of {normal(by.name)} does, which names it"
+            return f"compiled code of {normal(by.name)} names it"
     return ""
 
 
@@ -157,13 +157,14 @@ def _spread(
     unused: dict[Key, str], requires: Mapping[Key, frozenset[str]], by_name: Mapping[str, tuple[Tree, Distribution]]
 ) -> None:
     """What an uncertain one requires is as uncertain."""
+    names = {_key(*found): name for name, found in by_name.items()}
     pending = [key for key, why in unused.items() if why]
     while pending:
         key = pending.pop()
         for name in requires[key]:
             found = by_name.get(name)
             if found is not None and unused.get(_key(*found)) == "":
-                unused[_key(*found)] = unused[key]
+                unused[_key(*found)] = f"{names[key]} requires it"
                 pending.append(_key(*found))
 
 

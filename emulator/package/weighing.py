@@ -22,7 +22,8 @@ ZIPPED: Final = "Zipped package, uploaded directly"
 CODE: Final = "code"
 _HEAVIEST_FILES: Final = 100
 _LEVELS: Final[tuple[Level, ...]] = ("error", "warning", "info")
-_NEAR_PCT: Final = 10.0
+_WORTH_S: Final = 0.01
+_TOLD_FROM_BYTES: Final = 1_000_000
 
 
 def weigh(config: FunctionConfig, *, zipped: bool = False, on_progress: Callable[[str], None] | None = None) -> Weight:
@@ -35,9 +36,7 @@ def weigh(config: FunctionConfig, *, zipped: bool = False, on_progress: Callable
     if config.image is not None:
         return weigh_image(config)
     trees = read_trees(config)
-    if zipped and on_progress is not None:
-        on_progress("compressing, to say how large the zip is")
-    sizes = [zipped_bytes(one) if zipped else one.zipped_bytes for one in trees]
+    sizes = [zipped_bytes(one, on_progress) if zipped else one.zipped_bytes for one in trees]
     weight = weight_of(gather(config, trees), sizes)
     for one in trees:
         one.memo.save(one.entries)
@@ -86,6 +85,7 @@ def weight_of(contents: Contents, zipped: Sequence[int | None]) -> Weight:
         findings=tuple(sorted(found, key=lambda one: (_LEVELS.index(one.level), -(one.bytes or 0)))),
         violations=violations,
         file_count=sum(one.files for one in trees),
+        runtime_assumed=contents.runtime_assumed,
     )
 
 
@@ -146,9 +146,6 @@ def _findings(contents: Contents) -> Iterator[Finding]:
         )
 
 
-_TOLD_FROM_BYTES: Final = 1_000_000
-
-
 def _no_handler(config: FunctionConfig) -> Finding:
     module = config.handler.rpartition(".")[0]
     return Finding(
@@ -170,22 +167,21 @@ def _bytecode(contents: Contents) -> Iterator[Finding]:
     for code, files, what in (
         ("pyc-missing", found.missing, "without bytecode"),
         ("pyc-stale", found.stale, "with stale bytecode"),
-        ("pyc-timed", found.timed, "whose bytecode holds the time of the source, which a zip may change"),
+        ("pyc-timed", found.timed, "with bytecode that holds the time of its source, which a zip may change"),
     ):
-        counted = [(tree, entry) for tree, entry in files if eager is None or (tree.name, entry.path) in eager]
         if not files:
             continue
+        counted = [(tree, entry) for tree, entry in files if eager is None or (tree.name, entry.path) in eager]
         cost = price(entry for _, entry in counted)
-        imported = "imported at a cold start" if eager is not None else "in all, for want of a handler"
-        level: Level = "warning" if counted and code != "pyc-timed" else "info"
-        hint = "`preflight package` compiles them, or: python -m compileall --invalidation-mode unchecked-hash FOLDER"
+        which = "a cold start imports" if eager is not None else "no handler is known, and all count:"
+        slow = cost / min(1.0, config.cpu_share)
         yield Finding(
             code=code,
-            level=level,
-            subject=f"{len(files):,} modules {what}",
-            message=f"{len(counted):,} of them {imported}: {cost:.2f} s of CPU to compile them, each time; Lambda does "
-            f"not keep it. Throttled as at {config.memory_mb} MB, {cost / min(1.0, config.cpu_share):.2f} s.",
-            hint=hint,
+            level="warning" if cost >= _WORTH_S and code != "pyc-timed" else "info",
+            subject=f"{len(files):,} {'module' if len(files) == 1 else 'modules'} {what}",
+            message=f"{which} {len(counted):,} of them and compiles them each time, in {cost:.2f} s of CPU; {slow:.2f} s "
+            f"where it is done in an invocation, at the share of {config.memory_mb} MB, and not in init",
+            hint="`preflight package` compiles, or: python -m compileall --invalidation-mode unchecked-hash FOLDER",
             cpu_seconds=cost,
             paths=loading.shown(counted),
             count=len(files),

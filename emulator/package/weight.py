@@ -68,7 +68,8 @@ class Weight:
     """Bytes as Lambda counts them: file sizes, not disk blocks. For an image, `code_bytes` are those of the image.
 
     `zipped_bytes` are those of the code's zip alone, as uploaded: a layer is uploaded by itself (`archives`).
-    `limit_bytes` is the first size that Lambda refuses. `parts` and `files` are heaviest first.
+    `limit_bytes` is the first size that Lambda refuses. `runtime_assumed`:
+    it was told by what is in the package. `parts` and `files` are heaviest first.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Weight:
     findings: tuple[Finding, ...]
     violations: tuple[Violation, ...]
     file_count: int
+    runtime_assumed: bool = False
 
     @property
     def refused(self) -> bool:
