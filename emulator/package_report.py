@@ -6,7 +6,7 @@ import io
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rich import box
 from rich.console import Console
@@ -14,6 +14,9 @@ from rich.table import Table
 
 from emulator.limits import quota
 from emulator.package import Finding, Weight
+
+if TYPE_CHECKING:
+    from emulator.package.build import Package
 
 MIB: Final = 1024 * 1024
 _DIRECT: Final = "Zipped package, uploaded directly"
@@ -56,6 +59,24 @@ def as_dict(weight: Weight) -> Mapping[str, Any]:
         "headroom_pct": round(weight.headroom_pct, 3),
         "removable_bytes": weight.removable_bytes,
     }
+
+
+def built_dict(built: Package) -> Mapping[str, Any]:
+    """What was written, to go beside the weight."""
+    return {
+        "outputs": [asdict(one) | {"path": str(one.path)} for one in built.outputs],
+        "stripped_bytes": built.stripped_bytes,
+        "notes": list(built.notes),
+    }
+
+
+def built_lines(built: Package) -> Iterator[str]:
+    """The same in lines, and an empty one."""
+    for one in built.outputs:
+        yield f"{one.path}\n  {one.bytes:,} bytes, sha256 {one.sha256}"
+    if built.stripped_bytes:
+        yield f"left out: {megabytes(built.stripped_bytes)}"
+    yield ""
 
 
 def as_text(weight: Weight, *, top: int, width: int) -> str:

@@ -21,7 +21,7 @@ from emulator.package.used import Use, unused_folders, usage
 _TESTS: Final = re.compile(r"(?:^|/)(?:tests?|_tests?)/")
 _STUBS: Final = re.compile(r"\.(?:pyi|pxd|pyx|pxi)$|(?:^|/)py\.typed$")
 _HEADERS: Final = re.compile(r"\.(?:h|hh|hpp|hxx|cuh|c|cc|cpp|cxx|f|f90|a|lib|cmake|pc|pdb)$")
-_LEFT_OVERS: Final = re.compile(
+LEFT_OVERS: Final = re.compile(
     r"(?:^|/)(?:\.git|\.hg|\.svn|\.venv|\.idea|\.vscode|\.aws-sam|\.tox|\.nox|\.pytest_cache|\.mypy_cache|\.ruff_cache|"
     r"\.hypothesis)/|(?:^|/)(?:\.DS_Store|Thumbs\.db|\.coverage|\.lock)$"
 )
@@ -120,7 +120,7 @@ def _by_kind(sieve: _Sieve) -> Iterator[Unneeded]:
     )
     wanted: tuple[Callable[[Tree, Entry], bool], ...] = (
         lambda tree, entry: (tree.name, entry.path) in useless,
-        lambda _, entry: _LEFT_OVERS.search(entry.path) is not None,
+        lambda _, entry: LEFT_OVERS.search(entry.path) is not None,
     )
     for (code, subject, message), test in zip(kinds, wanted, strict=True):
         taken = sieve.claim((tree, entry) for tree in contents.trees for entry in tree.entries if test(tree, entry))
