@@ -26,7 +26,7 @@ LEFT_OVERS: Final = re.compile(
     r"\.hypothesis)/|(?:^|/)(?:\.DS_Store|Thumbs\.db|\.coverage|\.lock)$"
 )
 _METADATA_KEPT: Final = re.compile(
-    r"/(?:METADATA|WHEEL|entry_points\.txt|PKG-INFO|licen[sc]es/.*|(?:LICEN[SC]E|COPYING|NOTICE|AUTHORS)[^/]*)$",
+    r"/(?:METADATA|WHEEL|RECORD|entry_points\.txt|PKG-INFO|licen[sc]es/.*|(?:LICEN[SC]E|COPYING|NOTICE|AUTHORS)[^/]*)$",
     re.IGNORECASE,
 )
 _LIBRARY: Final = re.compile(r"lib[\w.+-]*\.so(?:\.[\d.]+)?$")
@@ -94,7 +94,7 @@ def _packages(sieve: _Sieve, use: Use) -> Iterator[Unneeded]:
             continue
         taken = sieve.claim((tree, entry) for entry in distribution.entries)
         sure = not why
-        message = f"no source imports it, but {why}" if why else "installed and never imported"
+        message = why or "installed and never imported"
         yield Unneeded(code="unused", subject=normal(distribution.name), message=message, files=taken, sure=sure)
 
 
@@ -140,7 +140,7 @@ def _by_kind(sieve: _Sieve) -> Iterator[Unneeded]:
             "headers, sources and static libraries, for compilers",
             lambda path, _: bool(_HEADERS.search(path)),
         ),
-        ("metadata", "*.dist-info", "all but METADATA, WHEEL, entry points and licences", metadata),
+        ("metadata", "*.dist-info", "all but METADATA, WHEEL, RECORD, entry points and licences", metadata),
         ("scripts", "bin/", "commands of installed packages", script),
     ):
         taken = sieve.installed(matches)
