@@ -97,7 +97,8 @@ def as_text(weight: Weight, *, top: int, width: int) -> str:
         console.print()
     for line in _told(weight, width):
         console.print(line, soft_wrap=True)
-    return "\n".join(line.rstrip() for line in text.getvalue().rstrip().splitlines())
+    lines = "\n".join(line.rstrip() for line in text.getvalue().rstrip().splitlines())
+    return lines.encode("utf-8", "backslashreplace").decode()  # a file's name may be anything
 
 
 def megabytes(size: int) -> str:
@@ -161,12 +162,13 @@ def _told(weight: Weight, width: int) -> Iterator[str]:
     rest = [one for one in findings if one.code not in (*_SIZE, *_LOADING, *_BYTECODE) and one.bytes]
     sure = [one for one in rest if one.removable]
     if sure:
-        yield f"Not needed at run time: {megabytes(weight.removable_bytes)} (`preflight package --strip` leaves it out)"
+        size = megabytes(weight.removable_bytes)
+        yield from _wrapped(f"Not needed at run time: {size} (`preflight package --strip` leaves it out)", width)
         yield from _listed(sure, width)
     unsure = [one for one in rest if not one.removable]
     if unsure:
         total = megabytes(sum(one.bytes or 0 for one in unsure))
-        yield f"Perhaps not needed: {total} (`preflight package --drop NAME`, where you know)"
+        yield from _wrapped(f"Perhaps not needed: {total} (`preflight package --drop NAME`, where you know)", width)
         yield from _listed(unsure, width)
 
 

@@ -144,6 +144,7 @@ def _copy(source: tree.Tree, target: Path, skip: frozenset[Path]) -> None:
         inner = f"{entry.path}/" if entry.kind == "folder" else entry.path
         if "__pycache__/" in inner or LEFT_OVERS.search(inner) or not skip.isdisjoint((here, *here.parents)):
             continue
+        _refuse_name(here)
         if there.is_symlink() or (there.is_file() and entry.kind != "folder"):
             there.unlink()
         there.parent.mkdir(parents=True, exist_ok=True)
@@ -154,6 +155,14 @@ def _copy(source: tree.Tree, target: Path, skip: frozenset[Path]) -> None:
         else:
             shutil.copyfile(here, there)
             there.chmod(0o755 if entry.mode & 0o111 else 0o644)
+
+
+def _refuse_name(path: Path) -> None:
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError as error:
+        message = f"the name of {os.fsencode(path)!r} is not UTF-8"
+        raise ConfigurationError(message, hint="A zip cannot hold it: rename the file.") from error
 
 
 def _copy_link(here: Path, there: Path, root: Path) -> None:

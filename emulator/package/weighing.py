@@ -131,9 +131,9 @@ def _uploads(archives: Sequence[Archive]) -> Iterator[Finding]:
 
 def _findings(contents: Contents) -> Iterator[Finding]:
     config = contents.config
-    if contents.reach is not None or config.handler:
-        missing = contents.reach.missing if contents.reach is not None else ()
-        if config.handler and (contents.reach is None or missing) and config.runtime.startswith("python"):
+    if contents.bytecode is not None and "." in config.handler:
+        module = config.handler.rpartition(".")[0].replace("/", ".")
+        if module not in contents.modules:
             yield _no_handler(config)
     yield from loading.judge(config, contents.binaries)
     yield from loading.judge_names(contents.trees)
