@@ -66,6 +66,14 @@ def hz_of(configuration: str) -> int | None:
     return int(found[1]) if found else None
 
 
+def scheduler() -> str:
+    """What divides the CPU on this kernel: EEVDF since Linux 6.6, CFS before (Lambda's kernel is 5.10)."""
+    found = re.match(r"(\d+)\.(\d+)", platform.release())
+    if platform.system() != "Linux" or found is None:
+        return "unknown"
+    return "EEVDF" if (int(found[1]), int(found[2])) >= (6, 6) else "CFS"
+
+
 def _timer_frequency() -> int | None:
     packed, plain = Path("/proc/config.gz"), Path(f"/boot/config-{platform.release()}")
     if packed.exists():
