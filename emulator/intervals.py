@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 LEVEL: Final = 0.95
 RESAMPLES: Final = 2000
 SEED: Final = 20260701
 """The same evidence gives the same interval, today and tomorrow."""
+_BATCH: Final = 4_000_000  # numbers drawn at once: 32 MB, however long the sample
 _LEAST: Final = 3  # two values have no distribution to draw from
 
 
@@ -34,8 +35,21 @@ def percentile(values: Sequence[float], percent: float) -> Estimate:
     """
     import numpy as np  # noqa: PLC0415 - a tenth of a second that only figures need
 
+    return _estimate(values, lambda drawn, axis: np.percentile(drawn, percent, axis=axis))
+
+
+def mean(values: Sequence[float]) -> Estimate:
+    """The arithmetic mean with a bootstrap interval; `values` must not be empty."""
+    import numpy as np  # noqa: PLC0415 - see above
+
+    return _estimate(values, lambda drawn, axis: np.mean(drawn, axis=axis))
+
+
+def _estimate(values: Sequence[float], statistic: Callable[..., Any]) -> Estimate:
+    import numpy as np  # noqa: PLC0415 - see above
+
     sample = np.asarray(values, dtype=np.float64)
-    value = float(np.percentile(sample, percent))
+    value = float(statistic(sample, axis=0))
     if len(sample) < _LEAST:
         return Estimate(value=value, n=len(sample))
     if sample.min() == sample.max():
@@ -44,11 +58,12 @@ def percentile(values: Sequence[float], percent: float) -> Estimate:
 
     found = stats.bootstrap(
         (sample,),
-        lambda drawn, axis: np.percentile(drawn, percent, axis=axis),
+        statistic,
         n_resamples=RESAMPLES,
         confidence_level=LEVEL,
         method="percentile",
         vectorized=True,
+        batch=max(1, _BATCH // len(sample)),
         rng=np.random.default_rng(SEED),
     ).confidence_interval
     return Estimate(value=value, n=len(sample), low=float(found.low), high=float(found.high), method="bootstrap")
