@@ -95,37 +95,31 @@ def _cached(stem: str) -> Iterable[str]:
     return (f"{stem}cpython-3{minor}.pyc" for minor in range(8, 17))
 
 
-def parts(tree: Tree, installed: Iterable[Distribution]) -> tuple[Part, ...]:
-    """Everything in the tree, each file in one part; heaviest first."""
-    owner: dict[str, str] = {}
-    result: list[Part] = []
-    for distribution in installed:
-        own = [
-            entry
-            for entry in distribution.entries
-            if owner.setdefault(entry.path, distribution.info) == distribution.info
-        ]
-        result.append(
-            Part(
-                name=normal(distribution.name),
-                bytes=sum(entry.size for entry in own),
-                files=len(own),
-                kind="package",
-                archive=tree.name,
-                version=distribution.version,
-            )
-        )
-    rest: dict[tuple[str, Kind], list[int]] = defaultdict(lambda: [0, 0])
-    for entry in tree.entries:
-        if entry.kind == "folder" or entry.path in owner:
-            continue
-        prefix = site_prefix(entry.path)
-        top, slash, _ = entry.path[len(prefix) :].partition("/")
-        sums = rest[prefix + top + slash, "folder" if slash else "file"]
-        sums[0] += entry.size
-        sums[1] += 1
-    result += [
-        Part(name=name, bytes=size, files=files, kind=kind, archive=tree.name)
-        for (name, kind), (size, files) in rest.items()
-    ]
-    return tuple(sorted(result, key=lambda part: (-part.bytes, part.name)))
+def parts(
+    installed: Iterable[tuple[Tree, Distribution]],
+    trees: Iterable[Tree],
+    owners: Mapping[tuple[str, str], Distribution],
+) -> tuple[Part, ...]:
+    """Everything in the trees, each file in one part; heaviest first."""
+    sums: dict[tuple[str, str, Kind, str | None], list[int]] = {
+        (tree.name, normal(one.name), "package", one.version): [0, 0] for tree, one in installed
+    }
+    for tree in trees:
+        for entry in tree.entries:
+            if entry.kind == "folder":
+                continue
+            owner = owners.get((tree.name, entry.path))
+            if owner is not None:
+                total = sums[tree.name, normal(owner.name), "package", owner.version]
+            else:
+                prefix = site_prefix(entry.path)
+                top, slash, _ = entry.path[len(prefix) :].partition("/")
+                kind: Kind = "folder" if slash else "file"
+                total = sums.setdefault((tree.name, prefix + top + slash, kind, None), [0, 0])
+            total[0] += entry.size
+            total[1] += 1
+    found = (
+        Part(name=name, bytes=size, files=files, kind=kind, archive=archive, version=version)
+        for (archive, name, kind, version), (size, files) in sums.items()
+    )
+    return tuple(sorted(found, key=lambda part: (-part.bytes, part.archive, part.name)))

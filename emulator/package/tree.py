@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from emulator.errors import ConfigurationError
+from emulator.package.memo import Memo
 
 _ENCRYPTED = 0x1
 _UNPACKABLE = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -43,6 +44,7 @@ class Tree:
     entries: tuple[Entry, ...]
     zipped_bytes: int | None = None
     opened: zipfile.ZipFile | None = field(default=None, repr=False)
+    memo: Memo = field(repr=False)
 
     @property
     def unzipped_bytes(self) -> int:
@@ -90,7 +92,7 @@ def _folder(root: Path, name: str) -> Tree:
         raise ConfigurationError(message, hint="Lambda's user must be able to read it too: chmod -R a+rX.") from error
     if not any(entry.kind != "folder" for entry in entries):
         raise ConfigurationError(f"{root} is empty: there is nothing to deploy", hint="Has it been built?")
-    return Tree(name=name, root=root, entries=tuple(entries))
+    return Tree(name=name, root=root, entries=tuple(entries), memo=Memo(root))
 
 
 def _walk(root: Path) -> Iterator[Entry]:
@@ -149,7 +151,7 @@ def _zip(path: Path, name: str, size: int) -> Tree:
     for before, after in pairwise(entries):
         if before.path == after.path:
             raise ConfigurationError(f"{path} holds {before.path} twice", hint="Make the zip anew.")
-    return Tree(name=name, root=path, entries=tuple(entries), zipped_bytes=size, opened=opened)
+    return Tree(name=name, root=path, entries=tuple(entries), zipped_bytes=size, opened=opened, memo=Memo(path))
 
 
 def _member(path: Path, info: zipfile.ZipInfo) -> Entry:
@@ -165,6 +167,6 @@ def _member(path: Path, info: zipfile.ZipInfo) -> Entry:
         kind=kind,
         size=info.file_size,
         mode=stat.S_IMODE(mode) if mode else _FILE_MODE,
-        mtime_ns=0,
+        mtime_ns=info.CRC,  # a zip's file is known by its checksum
         ctime_ns=0,
     )

@@ -46,9 +46,9 @@ class Archive:
 class Finding:
     """Something to know about the package.
 
-    `error`: it is refused or does not load there; `warning`: it costs something; `info`: to know. `subject` names what
-    it is about, `paths` are the files, `bytes` what they weigh and `cpu_seconds` what they cost at a cold start, at one
-    vCPU; both None where that is not the point.
+    `error`: it does not load there; `warning`: it costs something; `info`: to know. `subject` names what it is about,
+    `paths` are the heaviest of its `count` files, `bytes` what they weigh, `cpu_seconds` what they cost at a cold start
+    on one vCPU; both are None where that is not the point. `removable`: `preflight package --strip` leaves it out.
     """
 
     code: str
@@ -59,6 +59,8 @@ class Finding:
     bytes: int | None = None
     cpu_seconds: float | None = None
     paths: tuple[str, ...] = ()
+    count: int = 0
+    removable: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,10 +68,14 @@ class Weight:
     """Bytes as Lambda counts them: file sizes, not disk blocks. For an image, `code_bytes` are those of the image.
 
     `zipped_bytes` are those of the code's zip alone, as uploaded: a layer is uploaded by itself (`archives`).
-    `limit_bytes` is the first size that Lambda refuses. `parts` and `files` are heaviest first.
+    `limit_bytes` is the first size that Lambda refuses. `runtime_assumed`:
+    it was told by what is in the package. `parts` and `files` are heaviest first.
     """
 
     name: str
+    runtime: str
+    architecture: str
+    memory_mb: int
     unzipped_bytes: int
     code_bytes: int
     layers_bytes: int
@@ -81,6 +87,7 @@ class Weight:
     findings: tuple[Finding, ...]
     violations: tuple[Violation, ...]
     file_count: int
+    runtime_assumed: bool = False
 
     @property
     def refused(self) -> bool:
@@ -91,6 +98,11 @@ class Weight:
     def loads(self) -> bool:
         """Whether nothing was found that keeps it from loading there."""
         return not any(finding.level == "error" for finding in self.findings)
+
+    @property
+    def removable_bytes(self) -> int:
+        """What `preflight package --strip` would leave out."""
+        return sum(finding.bytes or 0 for finding in self.findings if finding.removable)
 
     @property
     def headroom_bytes(self) -> int:
