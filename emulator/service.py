@@ -143,7 +143,7 @@ class LambdaService:
         """
         config = self._config(name)
         with self._lock:
-            missing = min(count, _fit_in_memory(config.memory_mb)) - len(self._ready[name])
+            missing = min(count, fit_in_memory(config.memory_mb)) - len(self._ready[name])
         if missing == 1:
             self._add_ready(config)
         elif missing > 1:
@@ -329,7 +329,7 @@ def unzipped_bytes(folders: tuple[Path, ...]) -> int:
     return total
 
 
-def _fit_in_memory(memory_mb: int) -> int:
+def fit_in_memory(memory_mb: int) -> int:
     """How many environments of this size could run at once in what the machine has free; at least one."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
