@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from emulator.errors import ConfigurationError
+from emulator.writing import check_target
 
 Makers = Mapping[str, Callable[[], bytes]]
 """Suffix to what makes the file's bytes, called only where such a file is wanted."""
@@ -19,11 +20,7 @@ def check(paths: Sequence[Path], suffixes: Sequence[str]) -> None:
     for path in paths:
         if path.suffix.lower() not in suffixes:
             raise ConfigurationError(f"--output {path}: its suffix is none of {known}", hint=f"Choose among {known}.")
-        if path.is_dir():
-            raise ConfigurationError(f"--output {path} is a folder", hint="Name a file.")
-        if not os.access(path.absolute().parent, os.W_OK):
-            message = f"--output {path} cannot be written: there is no folder {path.absolute().parent} to write in"
-            raise ConfigurationError(message, hint="Make the folder first.")
+        check_target(path, "output")
 
 
 def write(paths: Sequence[Path], makers: Makers) -> None:

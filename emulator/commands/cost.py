@@ -12,7 +12,15 @@ import click
 
 from emulator import console, cost_report, monthly, output_files, prices, settled
 from emulator.cli_events import read_event
-from emulator.cli_options import backend_option, overrides_option, template_option, variables_option
+from emulator.cli_options import (
+    backend_option,
+    events_option,
+    outputs_option,
+    overrides_option,
+    prices_option,
+    template_option,
+    variables_option,
+)
 from emulator.cli_output import note, print_data, print_log
 from emulator.cli_setup import backend, here
 from emulator.errors import ConfigurationError
@@ -62,14 +70,7 @@ class CostOptions(TypedDict):
 )
 @template_option
 @overrides_option
-@click.option(
-    "-e",
-    "--event",
-    "events",
-    multiple=True,
-    metavar="FILE",
-    help="Event as JSON; several are sent in turn (default: {}).",
-)
+@events_option
 @variables_option
 @click.option("--memory", "memory_mb", type=int, metavar="MB", help="Instead of the template's MemorySize.")
 @click.option(
@@ -101,15 +102,8 @@ class CostOptions(TypedDict):
     "--provisioned", type=click.IntRange(min=0), default=0, metavar="N", help="Provisioned concurrency, all month."
 )
 @click.option("--free-tier", is_flag=True, help="Less what is free each month.")
-@click.option("--prices", "prices_path", type=click.Path(path_type=Path), metavar="FILE", help="Other prices, as TOML.")
-@click.option(
-    "--output",
-    "outputs",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Also write .json, .html, .png or .svg.",
-)
+@prices_option
+@outputs_option
 @backend_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of the tables.")
 def cost(**options: Unpack[CostOptions]) -> int:
