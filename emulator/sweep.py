@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from emulator.errors import ConfigurationError
 from emulator.intervals import percentile
@@ -19,8 +19,6 @@ from emulator.service import LambdaService
 if TYPE_CHECKING:
     from emulator.config import FunctionConfig
     from emulator.sandbox.base import Backend, Capabilities, Sandbox, SandboxSpec
-
-_MOST_ROUNDS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,11 +120,10 @@ def sweep(  # noqa: PLR0913 - one keyword for each thing a sweep needs
     begin, measured, shuffled = clock(), 0, list(events)
     order.shuffle(shuffled)
     turns = endless(shuffled)
-    for number in range(1, _MOST_ROUNDS):
-        sizes = [size for size in configs if wants(done.get(size, []), number, effort)]
-        if not sizes:
-            break
-        for size in order.sample(sizes, len(sizes)):
+    while sizes := [size for size in configs if wants(done.get(size, []), effort)]:
+        number = min(len(done.get(size, [])) for size in sizes) + 1
+        behind = [size for size in sizes if len(done.get(size, [])) < number]
+        for size in order.sample(behind, len(behind)):
             spent = clock() - begin
             if spent > effort.budget_s and number > 1:
                 return {size: _sum(done.get(size, [])) for size in configs}
@@ -138,16 +135,12 @@ def sweep(  # noqa: PLR0913 - one keyword for each thing a sweep needs
     return {size: _sum(done.get(size, [])) for size in configs}
 
 
-def wants(rounds: Sequence[Series], number: int, effort: Effort) -> bool:
-    """Whether a size takes part in the round of that number: one that fails does so twice, to be sure of it."""
-    if len(rounds) >= number:
-        return False
+def wants(rounds: Sequence[Series], effort: Effort) -> bool:
+    """Whether a size needs another round; one that fails has two, to be sure of it."""
     total = _sum(rounds)
     if total.errors and len(rounds) > 1:
         return False
-    if number <= effort.cold:
-        return True
-    return not precise(total, effort.precision)
+    return len(rounds) < effort.cold or not precise(total, effort.precision)
 
 
 def precise(series: Series, precision: float) -> bool:

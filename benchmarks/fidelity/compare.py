@@ -66,6 +66,7 @@ def staircase(published: Published, steps: Sequence[Step], taken: Mapping[int, T
     rows = []
     for step in steps:
         runs = taken[step.memory_mb].best(wanted)
+        cpu_ms = mean([run.payload["cpu_ms"] for run in runs])
         naive = naive_ms(published.full_speed_ms, step.memory_mb) / step.in_handler_mean - 1
         duration = mean([run.duration_ms for run in runs]) / step.duration_mean - 1
         rows.append(
@@ -76,7 +77,7 @@ def staircase(published: Published, steps: Sequence[Step], taken: Mapping[int, T
                 spread_pct=(step.duration_p90 - step.duration_p10) / 2 / step.duration_p50 * 100,
                 quiet=len(taken[step.memory_mb].quiet),
                 runs=len(runs),
-                note=f"Duration {duration * 100:+.1f} %, naive {naive * 100:+.1f} %",
+                note=f"{cpu_ms:.1f} ms of CPU, Duration {duration * 100:+.1f} %, naive {naive * 100:+.1f} %",
             )
         )
     return Result(

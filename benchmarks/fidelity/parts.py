@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from benchmarks import machine
 from benchmarks.bed import HANDLER
 from benchmarks.fidelity import compare, tasks
 from benchmarks.fidelity.published import ONE_VCPU_MB, Published, chosen_sizes
@@ -14,12 +15,14 @@ from benchmarks.stats import quantile
 if TYPE_CHECKING:
     from benchmarks.bed import Bed
     from benchmarks.fidelity.compare import Result
-    from benchmarks.fidelity.tasks import Run
+    from emulator.service import LambdaService
 
 Part = Literal["staircase", "pauses", "sha256", "init"]
 
-_PROBE_ROUNDS: Final = 20_000
-_PROBES: Final = 40
+_PROBE_ROUNDS: Final = 50_000
+_PROBES: Final = 24
+_PROBE_EVERY: Final = 6
+_PROBE_WAIT_S: Final = 0.1
 _SHA256_ROUNDS: Final = 1_000_000
 _SHA256_RUNS: Final = 3
 _BUSY_S: Final = 1.0
@@ -53,12 +56,12 @@ def _staircase(bed: Bed, published: Published, settings: Settings) -> Result:
     sizes = [step.memory_mb for step in steps]
     with tasks.sizes_service(bed, "measure.fixed_work", [*sizes, tasks.FULL_SPEED_MB]) as service:
         bed.say("staircase: how fast this core is, and one cold start of each size")
-        rounds = _probed_rounds(lambda count: tasks.invoke(service, tasks.FULL_SPEED_MB, {"rounds": count}), published)
+        pace = _Pace(service, published.full_speed_ms)
         for size in sizes:
             tasks.invoke(service, size, {"rounds": 1})
         taken = tasks.take_turns(
             sizes,
-            lambda size: tasks.invoke(service, size, {"rounds": rounds}),
+            lambda size: tasks.invoke(service, size, {"rounds": pace.rounds()}),
             settings.runs,
             settings.patience_s,
             lambda text: bed.say(f"staircase: {text}"),
@@ -66,10 +69,27 @@ def _staircase(bed: Bed, published: Published, settings: Settings) -> Result:
     return compare.staircase(published, steps, taken, settings.runs)
 
 
-def _probed_rounds(run: Callable[[int], Run], published: Published) -> int:
-    """Rounds that take `full_speed_ms` of this thread's CPU; the median, since the first ones are slow."""
-    cpu_ms = quantile([run(_PROBE_ROUNDS).payload["cpu_ms"] for _ in range(_PROBES)], 0.5)
-    return round(_PROBE_ROUNDS * published.full_speed_ms / cpu_ms)
+class _Pace:
+    """How many rounds take the published CPU time on this core now: its speed changes with what its neighbours do."""
+
+    def __init__(self, service: LambdaService, full_speed_ms: float) -> None:
+        self._service, self._full_speed_ms = service, full_speed_ms
+        self._speeds: deque[float] = deque(maxlen=_PROBES)  # rounds in a millisecond of CPU
+        self._asked = 0
+        for _ in range(_PROBES):
+            self._probe()
+
+    def rounds(self) -> int:
+        """For the next run; every so often the core is asked again."""
+        self._asked += 1
+        if self._asked % _PROBE_EVERY == 0:
+            self._probe()
+        return round(quantile(list(self._speeds), 0.5) * self._full_speed_ms)
+
+    def _probe(self) -> None:
+        machine.await_quiet(_PROBE_WAIT_S)
+        run = tasks.invoke(self._service, tasks.FULL_SPEED_MB, {"rounds": _PROBE_ROUNDS})
+        self._speeds.append(_PROBE_ROUNDS / run.payload["cpu_ms"])
 
 
 def _pauses(bed: Bed, published: Published, settings: Settings) -> Result:
@@ -109,6 +129,8 @@ def _init(bed: Bed, published: Published) -> Result:
         for number in range(_INIT_STARTS):
             bed.say(f"init: round {number + 1} of {_INIT_STARTS}")
             for size in sizes:
+                service.prepare(tasks.name_of(size), 1)
+                machine.await_quiet(_PROBE_WAIT_S)
                 result = service.invoke(tasks.name_of(size), b"{}", fresh=True)
                 service.retire(tasks.name_of(size))
                 if result.timings.init_ms is not None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from benchmarks import machine
 from emulator.errors import BackendError
 from emulator.sandbox import open_backend
 from emulator.service import LambdaService
@@ -21,6 +22,7 @@ FULL_SPEED_MB: Final = 2048  # more than one vCPU, so that one thread is never h
 _PER_CENT_LOST: Final = 0.03
 _MS_LOST: Final = 3.0
 _MS: Final = 1000
+_WAIT_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,4 +114,5 @@ def take_turns(
         quiet = sum(len(each.quiet) for each in taken.values())
         say(f"round {number}: {len(left)} sizes, {quiet} quiet runs of {wanted * len(sizes)}")
         for size in draw.sample(left, len(left)):
+            machine.await_quiet(_WAIT_S)
             taken[size].add(take(size))
