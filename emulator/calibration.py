@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from emulator.cache import needed_folder
+from emulator.cache import folder, needed_folder
 from emulator.errors import ConfigurationError
 from emulator.intervals import LEVEL, RESAMPLES, SEED, Estimate
 
@@ -144,6 +144,17 @@ def _told(found: Estimate) -> str:
     if found.low is None or found.high is None:
         return f"{found.value:.3f} (from {found.n} line, so without an interval)"
     return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f}, from {found.n} lines)"
+
+
+def wanted(path: Path | None, function: str, cpu: str) -> Calibration | None:
+    """The function's on this kind of CPU, None where there is none; one in a file that was named must be there."""
+    if path is None:
+        return None if folder() is None else read(default_path(), function, cpu)
+    found = read(path, function, cpu)
+    if found is None:
+        message = f"{path} has no calibration of {function} on this machine's CPU"
+        raise ConfigurationError(message, hint=f"Make it: preflight calibrate {function} --report FILE")
+    return found
 
 
 def read(path: Path, function: str, cpu: str) -> Calibration | None:

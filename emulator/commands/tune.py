@@ -151,7 +151,7 @@ def tune(**options: Unpack[TuneOptions]) -> int:
             results, least = _measured(config, usable, events, opened, options, progress)
         finally:
             opened.close()
-    factor = _calibration(config, options)
+    factor = calibration.wanted(options["calibration_path"], config.name, read_machine().cpu)
     figures = tuple(
         tuning.result_of(replace(config, memory_mb=size), series, listed, slo=slo, calibration=factor)
         for size, series in results.items()
@@ -268,13 +268,3 @@ def _smallest(
             return bisection.outcomes_of(service, at, events)
 
     return bisection.smallest(outcomes, tuning.LEAST_MB, high)
-
-
-def _calibration(config: FunctionConfig, options: TuneOptions) -> calibration.Calibration | None:
-    """The function's on this kind of CPU; one that was named must be there."""
-    path = options["calibration_path"]
-    found = calibration.read(path or calibration.default_path(), config.name, read_machine().cpu)
-    if path is not None and found is None:
-        message = f"{path} has no calibration of {config.name} on this machine's CPU"
-        raise ConfigurationError(message, hint=f"Make it: preflight calibrate {config.name} --report FILE")
-    return found
