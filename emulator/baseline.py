@@ -14,7 +14,7 @@ from emulator.metrics import Measurement
 
 SCHEMA: Final = "lambda-preflight/baseline/1"
 FILE_NAME: Final = "preflight-baseline.json"
-_HINT: Final = "Write it anew: preflight gate --update-baseline"
+_HINT: Final = "Remove the file and write it anew: preflight gate --update-baseline"
 _DIGITS: Final = 6
 _COMPARED: Final = ("architecture", "cpu", "cpus", "memory_mb", "kernel")
 

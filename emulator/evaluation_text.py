@@ -56,7 +56,10 @@ def _comparison_lines(comparison: Comparison) -> Iterator[str]:
     yield f"{'agreement':<12} {100 * comparison.agreement:.2f} % of the answers are equal"
     if comparison.largest_difference is not None:
         yield from folded(
-            f"{'difference':<12} ", f"at most {comparison.largest_difference:.6g} (case {comparison.largest_case})"
+            f"{'difference':<12} ",
+            f"at most {comparison.largest_difference:.6g} (case {comparison.largest_case})"
+            if comparison.largest_case
+            else "none between any two answers",
         )
     yield from folded(f"{'score lost':<12} ", f"{interval(comparison.loss)}, paired")
 

@@ -56,7 +56,7 @@ def compare(scorer: Scorer, scores: Sequence[Score], reference: Mapping[str, Any
         for our, their in pairs
         if is_number(our.answer) and is_number(their.answer)
     ]
-    largest = max(apart) if len(apart) == len(pairs) else (None, None)
+    largest = max(apart, key=lambda pair: pair[0]) if len(apart) == len(pairs) else (None, None)
     our_statistic, our_value = _statistic(scorer, ours)
     their_statistic, their_value = _statistic(scorer, theirs)
     # One draw for both: what makes a case hard is then the same on both sides and cancels.
@@ -66,7 +66,7 @@ def compare(scorer: Scorer, scores: Sequence[Score], reference: Mapping[str, Any
         n=len(pairs),
         agreement=sum(equal(our.answer, their.answer) for our, their in pairs) / len(pairs),
         largest_difference=largest[0],
-        largest_case=largest[1],
+        largest_case=largest[1] if largest[0] else None,
         reference_score=their_value,
         loss=loss,
     )
