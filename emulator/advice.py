@@ -8,7 +8,7 @@ from statistics import median
 from typing import Final
 
 from emulator.evaluation import Evaluation
-from emulator.metrics import Evidence, ImportTime, Sample
+from emulator.metrics import Evidence, Sample
 from emulator.scorers import is_number, label, shown
 
 _MB: Final = 1024 * 1024
@@ -48,12 +48,12 @@ def _package(evidence: Evidence) -> Iterator[str]:
 
 
 def _init(evidence: Evidence) -> Iterator[str]:
-    packages: dict[str, ImportTime] = {}
-    for one in evidence.imports:  # slowest first: a package's own line comes before those of its modules
-        packages.setdefault(one.module.partition(".")[0], one)
-    imports = list(packages.values())[:_SHOWN]
+    packages: dict[str, float] = {}
+    for one in evidence.imports:  # slowest first: the module through which a package came holds its time
+        packages.setdefault(one.module.partition(".")[0], one.total_ms)
+    imports = list(packages.items())[:_SHOWN]
     if imports:
-        yield "slowest imports: " + ", ".join(f"{one.module} {one.total_ms:.0f} ms" for one in imports)
+        yield "slowest imports: " + ", ".join(f"{name} {taken:.0f} ms" for name, taken in imports)
     for finding in evidence.weight.findings if evidence.weight is not None else ():
         if (finding.cpu_seconds or 0.0) >= _WORTH_SECONDS:
             yield f"{finding.subject}: {finding.message}"

@@ -206,13 +206,13 @@ class DockerSandbox:
             self._group.leave_out(shells_of(self._pid))
         now, before = self._counters(memory=memory), self._baseline
         peak = now.memory_peak_bytes
-        used = storage.used_bytes(self._pid) if memory and self._empty_disk is not None and self._pid else None
+        used = storage.used_bytes(self._pid) if memory and self._pid is not None else None
         return Figures(
             memory_peak_bytes=None if peak is None else min(peak, self._spec.memory_mb * MIB),
             cpu_seconds=_less(now.cpu_seconds, before.cpu_seconds),
             throttled_seconds=_less(now.throttled_seconds, before.throttled_seconds),
             oom_kills=now.oom_kills,
-            tmp_bytes=_less(used, self._empty_disk) if memory else None,
+            tmp_bytes=max(0, used - self._empty_disk) if used is not None and self._empty_disk is not None else None,
         )
 
     @property
