@@ -157,16 +157,19 @@ def _resampled(statistic: Statistic, value: float, n: int) -> Estimate:
     import numpy as np  # noqa: PLC0415 - see above
     from scipy import stats  # noqa: PLC0415 - see above
 
-    drawn = stats.bootstrap(
-        (np.arange(n),),
-        statistic,
-        n_resamples=_RESAMPLES,
-        confidence_level=LEVEL,
-        method="percentile",
-        vectorized=False,
-        rng=np.random.default_rng(SEED),
-    ).bootstrap_distribution
-    told = drawn[~np.isnan(drawn)]  # a draw in which nothing varies has no correlation
+    with warnings.catch_warnings():
+        # Draws in which nothing varies have no correlation: they are NaN, and are left out below.
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        drawn = stats.bootstrap(
+            (np.arange(n),),
+            statistic,
+            n_resamples=_RESAMPLES,
+            confidence_level=LEVEL,
+            method="percentile",
+            vectorized=False,
+            rng=np.random.default_rng(SEED),
+        ).bootstrap_distribution
+    told = drawn[~np.isnan(drawn)]
     if not len(told):
         return Estimate(value=value, n=n)
     tail = 50 * (1 - LEVEL)
