@@ -14,6 +14,8 @@ from emulator.scorers import is_number, label, shown
 _MB: Final = 1024 * 1024
 _SHOWN: Final = 3
 _HELD_BACK: Final = 0.2
+_WORTH_BYTES: Final = _MB // 2
+_WORTH_SECONDS: Final = 0.02
 
 
 def advice(metric: str, evidence: Evidence) -> tuple[str, ...]:
@@ -39,18 +41,22 @@ def _package(evidence: Evidence) -> Iterator[str]:
     parts = evidence.weight.parts[:_SHOWN]
     if parts:
         yield "heaviest: " + ", ".join(f"{part.name} {part.bytes / _MB:.1f} MB" for part in parts)
-    spare = [finding for finding in evidence.weight.findings if finding.bytes]
-    for finding in sorted(spare, key=lambda one: -(one.bytes or 0))[:_SHOWN]:
-        yield f"{finding.message} ({(finding.bytes or 0) / _MB:.1f} MB)"
+    spare = [(finding.bytes or 0, finding) for finding in evidence.weight.findings]
+    for size, finding in sorted(spare, key=lambda pair: -pair[0])[:_SHOWN]:
+        if size >= _WORTH_BYTES:
+            yield f"{finding.subject}: {finding.message} ({size / _MB:.1f} MB)"
 
 
 def _init(evidence: Evidence) -> Iterator[str]:
-    imports = evidence.imports[:_SHOWN]
+    packages: dict[str, float] = {}
+    for one in evidence.imports:  # slowest first: the module through which a package came holds its time
+        packages.setdefault(one.module.partition(".")[0], one.total_ms)
+    imports = list(packages.items())[:_SHOWN]
     if imports:
-        yield "slowest imports: " + ", ".join(f"{one.module} {one.total_ms:.0f} ms" for one in imports)
+        yield "slowest imports: " + ", ".join(f"{name} {taken:.0f} ms" for name, taken in imports)
     for finding in evidence.weight.findings if evidence.weight is not None else ():
-        if finding.cpu_seconds:
-            yield f"{finding.message} ({finding.cpu_seconds:.2f} s of CPU at each cold start)"
+        if (finding.cpu_seconds or 0.0) >= _WORTH_SECONDS:
+            yield f"{finding.subject}: {finding.message}"
     cpu = [sample.init_cpu_ms for sample in evidence.cold if sample.init_cpu_ms is not None]
     if cpu:
         yield f"CPU time of init: {median(cpu):.0f} ms (median); what is beyond it is waiting"

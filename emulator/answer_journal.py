@@ -72,7 +72,7 @@ def open_journal(sha256: str, key: str, *, fresh: bool = False) -> Iterator[Answ
     home = cache.folder()
     path = None if home is None else home / "evaluations" / f"{sha256[:16]}-{key[:16]}.jsonl"
     file = None if path is None else _locked(path)
-    if file is None:
+    if path is None or file is None:
         yield AnswerJournal(None, {}, None)
         return
     with file:
@@ -82,7 +82,11 @@ def open_journal(sha256: str, key: str, *, fresh: bool = False) -> Iterator[Answ
             file.truncate()
         else:
             _end_on_a_line(file)
-        yield AnswerJournal(file, earlier, path)
+        try:
+            yield AnswerJournal(file, earlier, path)
+        finally:
+            if not os.fstat(file.fileno()).st_size:  # interrupted before the first answer
+                path.unlink(missing_ok=True)
 
 
 def _locked(path: Path) -> IO[bytes] | None:

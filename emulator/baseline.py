@@ -14,20 +14,21 @@ from emulator.metrics import Measurement
 
 SCHEMA: Final = "lambda-preflight/baseline/1"
 FILE_NAME: Final = "preflight-baseline.json"
-_HINT: Final = "Write it anew: preflight gate --update-baseline"
+_HINT: Final = "Remove the file and write it anew: preflight gate --update-baseline"
 _DIGITS: Final = 6
-_COMPARED: Final = ("architecture", "cpu", "cpus", "memory_mb", "kernel")
+_COMPARED: Final = ("architecture", "cpu", "cpus", "kernel")
 
 
-def as_json(
+def as_json(  # noqa: PLR0913 - one keyword for each part of the file
     measurements: Mapping[str, tuple[Measurement, ...]],
     *,
+    kept: Mapping[str, Mapping[str, float]],
     machine: Machine,
     backend: str,
     versions: Mapping[str, str],
     started: str,
 ) -> str:
-    """The file's text: what was measured of each function, what was not left out; sorted, so that a diff is small."""
+    """The file's text, sorted, so that a diff is small; `kept` are the figures of functions that were not measured."""
     value = {
         "schema": SCHEMA,
         "started": started,
@@ -35,8 +36,11 @@ def as_json(
         "backend": backend,
         "versions": dict(versions),
         "functions": {
-            name: {one.name: round(one.value, _DIGITS) for one in figures if one.value is not None}
-            for name, figures in measurements.items()
+            **{name: dict(figures) for name, figures in kept.items()},
+            **{
+                name: {one.name: round(one.value, _DIGITS) for one in figures if one.value is not None}
+                for name, figures in measurements.items()
+            },
         },
     }
     return json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"

@@ -20,7 +20,7 @@ from emulator.errors import BackendError, ConfigurationError, Interrupted, Prefl
 # In the order of the help. A command's module is emulator.commands.NAME and holds it by the same name.
 COMMANDS: Final = (
     *("invoke", "start-lambda", "weigh", "package", "evaluate"),
-    *("tune", "cost", "calibrate", "doctor"),
+    *("gate", "tune", "cost", "calibrate", "doctor"),
 )
 
 _NO_FOLDER = "No usable temporary directory"  # how Python words it when every one of them is full

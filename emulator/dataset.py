@@ -97,7 +97,7 @@ def _objects(path: Path, what: str, shape: str, digest: hashlib._Hash) -> Iterat
 
 def _object(path: Path, line: int, raw: bytes, shape: str) -> dict[str, Any]:
     try:
-        value = json.loads(raw.decode("utf-8-sig" if line == 1 else "utf-8"), parse_constant=_no_constant)
+        value = json.loads(raw.rstrip().decode("utf-8-sig" if line == 1 else "utf-8"), parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         _refuse(path, line, f"it is not JSON: {error.msg} (column {error.colno})", shape)
     except UnicodeDecodeError as error:

@@ -341,6 +341,7 @@ class Environment:
             cpu_seconds=_between(before.cpu_seconds, after.cpu_seconds),
             throttled_seconds=_between(before.throttled_seconds, after.throttled_seconds),
             init_cpu_seconds=readings.init[1].cpu_seconds if readings.init is not None else None,
+            tmp_bytes=after.tmp_bytes,
         )
         report = logs.Report(
             request_id=order.request_id,

@@ -1,4 +1,4 @@
-"""An evaluation for a person: lines of at most 80 columns, readable without colour."""
+"""An evaluation for a person: lines of at most 78 columns, so that they can be indented, readable without colour."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from emulator.evaluation import Comparison, Evaluation, Failure
 from emulator.intervals import Estimate
 from emulator.scorers import shown
 
-_WIDTH: Final = 80
+_WIDTH: Final = 78
 _FAILURES: Final = 5
 
 
-def evaluation_lines(evaluation: Evaluation) -> Iterator[str]:
+def evaluation_lines(evaluation: Evaluation, *, cpu_flags: bool = True) -> Iterator[str]:
     """The score, the comparison, the first failed cases and how it was run."""
     done = evaluation.cases - len(evaluation.failures)
     score = "not defined: every answer is the same, or there is none"
@@ -29,7 +29,7 @@ def evaluation_lines(evaluation: Evaluation) -> Iterator[str]:
     number = evaluation.environments
     yield f"{'run':<12} {number} environment{'s' * (number > 1)}{rate}{resumed}"
     yield from folded(f"{'dataset':<12} ", f"{evaluation.dataset} (sha256 {evaluation.sha256[:12]})")
-    if evaluation.cpu_flags:
+    if cpu_flags and evaluation.cpu_flags:
         yield from folded(f"{'CPU flags':<12} ", " ".join(evaluation.cpu_flags))
     for failure in evaluation.failures[:_FAILURES]:
         yield from _failure_lines(failure)
@@ -56,7 +56,10 @@ def _comparison_lines(comparison: Comparison) -> Iterator[str]:
     yield f"{'agreement':<12} {100 * comparison.agreement:.2f} % of the answers are equal"
     if comparison.largest_difference is not None:
         yield from folded(
-            f"{'difference':<12} ", f"at most {comparison.largest_difference:.6g} (case {comparison.largest_case})"
+            f"{'difference':<12} ",
+            f"at most {comparison.largest_difference:.6g} (case {comparison.largest_case})"
+            if comparison.largest_case
+            else "none between any two answers",
         )
     yield from folded(f"{'score lost':<12} ", f"{interval(comparison.loss)}, paired")
 

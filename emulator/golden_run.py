@@ -106,6 +106,7 @@ def sample_of(
         cpu_ms=_ms(usage.cpu_seconds),
         throttled_ms=_ms(usage.throttled_seconds),
         init_cpu_ms=_ms(usage.init_cpu_seconds),
+        tmp_bytes=usage.tmp_bytes,
         case_id=case_id,
         error=None if error is None else f"{error.type}: {error.message}" if error.message else error.type,
         concurrent=concurrent,

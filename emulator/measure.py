@@ -54,6 +54,11 @@ class Plan:
     workers: int | None = None
     """Environments for the golden cases; None for as many as the machine holds."""
 
+    @property
+    def first_event(self) -> bytes:
+        """The event of every start, so that starts differ in nothing but the start: the first case's, else `event`."""
+        return self.event if self.golden is None else event_bytes(next(self.golden.dataset.cases()))
+
 
 def weighed(config: FunctionConfig) -> Weight | None:
     """The package's weight; QuotaError in AWS's words, with the heaviest parts, where Lambda would refuse it."""
@@ -142,7 +147,7 @@ class _Collection:
         total = sum(plan.cold_starts for plan in self._plans)
         self._progress.begin("cold starts", total + len(self._plans))
         for plan in self._plans:
-            self._service.invoke(plan.config.name, _first_event(plan), fresh=True)
+            self._service.invoke(plan.config.name, plan.first_event, fresh=True)
             self._service.retire(plan.config.name)
             self._progress.step()
         for number in range(rounds):
@@ -159,7 +164,7 @@ class _Collection:
         if plan.page_cache == "dropped":
             drop_from_page_cache((plan.config.code, *plan.config.layers))
         at_s = time.perf_counter() - self._begin
-        result = self._service.invoke(name, _first_event(plan), fresh=True)
+        result = self._service.invoke(name, plan.first_event, fresh=True)
         self._samples[name].append(sample_of(result, "cold", at_s))
         if not last:
             self._service.retire(name)
@@ -215,13 +220,6 @@ def drop_from_page_cache(folders: Sequence[Path]) -> None:
                     os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
                 finally:
                     os.close(descriptor)
-
-
-def _first_event(plan: Plan) -> bytes:
-    """Every start has the same event, so that starts differ in nothing but the start."""
-    if plan.golden is None:
-        return plan.event
-    return event_bytes(next(plan.golden.dataset.cases()))
 
 
 def _cpu_s(sample: Sample) -> float:

@@ -56,7 +56,7 @@ def compare(scorer: Scorer, scores: Sequence[Score], reference: Mapping[str, Any
         for our, their in pairs
         if is_number(our.answer) and is_number(their.answer)
     ]
-    largest = max(apart) if len(apart) == len(pairs) else (None, None)
+    largest = max(apart, key=lambda pair: pair[0]) if len(apart) == len(pairs) else (None, None)
     our_statistic, our_value = _statistic(scorer, ours)
     their_statistic, their_value = _statistic(scorer, theirs)
     # One draw for both: what makes a case hard is then the same on both sides and cancels.
@@ -66,7 +66,7 @@ def compare(scorer: Scorer, scores: Sequence[Score], reference: Mapping[str, Any
         n=len(pairs),
         agreement=sum(equal(our.answer, their.answer) for our, their in pairs) / len(pairs),
         largest_difference=largest[0],
-        largest_case=largest[1],
+        largest_case=largest[1] if largest[0] else None,
         reference_score=their_value,
         loss=loss,
     )
@@ -157,16 +157,19 @@ def _resampled(statistic: Statistic, value: float, n: int) -> Estimate:
     import numpy as np  # noqa: PLC0415 - see above
     from scipy import stats  # noqa: PLC0415 - see above
 
-    drawn = stats.bootstrap(
-        (np.arange(n),),
-        statistic,
-        n_resamples=_RESAMPLES,
-        confidence_level=LEVEL,
-        method="percentile",
-        vectorized=False,
-        rng=np.random.default_rng(SEED),
-    ).bootstrap_distribution
-    told = drawn[~np.isnan(drawn)]  # a draw in which nothing varies has no correlation
+    with warnings.catch_warnings():
+        # Draws in which nothing varies have no correlation: they are NaN, and are left out below.
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        drawn = stats.bootstrap(
+            (np.arange(n),),
+            statistic,
+            n_resamples=_RESAMPLES,
+            confidence_level=LEVEL,
+            method="percentile",
+            vectorized=False,
+            rng=np.random.default_rng(SEED),
+        ).bootstrap_distribution
+    told = drawn[~np.isnan(drawn)]
     if not len(told):
         return Estimate(value=value, n=n)
     tail = 50 * (1 - LEVEL)

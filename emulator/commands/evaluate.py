@@ -75,20 +75,20 @@ def evaluate(**options: Unpack[EvaluateOptions]) -> int:
     A case is one line of JSON: {"id": …, "event": …, "expected": …}. A run that was interrupted goes on where it was.
     The exit status is 1 when a case has no answer.
     """
+    from emulator.output_files import check_place, write_whole  # noqa: PLC0415 - see above
     from emulator.progress import Bar  # noqa: PLC0415 - what other commands need not wait for
-    from emulator.writing import check_target, write_text  # noqa: PLC0415 - see above
 
     path = options["template_path"] or settled.default_path(here())
     config = settled.function(path, options["name"], parameters=options["parameters"], variables=options["variables"])
     config = config.overridden(memory_mb=options["memory_mb"])
     if options["answers"] is not None:
-        check_target(options["answers"], "file of answers")
+        check_place(options["answers"], "--answers")
     golden = _golden(options, here())
     with Bar(quiet=options["as_json"]) as bar:
         evaluation, samples = _run(config, golden, options, bar)
     if options["answers"] is not None:
         lines = (json.dumps({"id": score.case_id, "answer": score.answer}) + "\n" for score in evaluation.scores)
-        write_text(options["answers"], "".join(lines), "file of answers")
+        write_whole(options["answers"], "".join(lines).encode(), "--answers")
     _print(evaluation, samples, as_json=options["as_json"])
     return 1 if evaluation.failures else 0
 

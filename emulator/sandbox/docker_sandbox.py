@@ -85,6 +85,7 @@ class DockerSandbox:
         self._pid: int | None = None
         self._shells_known = False
         self._baseline = Figures()
+        self._empty_disk: int | None = None  # bytes that its `/tmp` takes when nothing is in it
         self._frozen = False
         self._closed = False
 
@@ -175,6 +176,8 @@ class DockerSandbox:
             raise RuntimeError("go before make_ready")
         if self._group is not None:
             self._baseline = self._counters()
+        if self._disk is not None and self._pid is not None and self._empty_disk is None:
+            self._empty_disk = storage.used_bytes(self._pid)
         if self._refusal is not None:
             on_exit(Exit(invalid_entrypoint=self._refusal))
             return
@@ -203,11 +206,13 @@ class DockerSandbox:
             self._group.leave_out(shells_of(self._pid))
         now, before = self._counters(memory=memory), self._baseline
         peak = now.memory_peak_bytes
+        used = storage.used_bytes(self._pid) if memory and self._pid is not None else None
         return Figures(
             memory_peak_bytes=None if peak is None else min(peak, self._spec.memory_mb * MIB),
             cpu_seconds=_less(now.cpu_seconds, before.cpu_seconds),
             throttled_seconds=_less(now.throttled_seconds, before.throttled_seconds),
             oom_kills=now.oom_kills,
+            tmp_bytes=max(0, used - self._empty_disk) if used is not None and self._empty_disk is not None else None,
         )
 
     @property

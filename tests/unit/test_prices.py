@@ -9,7 +9,7 @@ import pytest
 
 from emulator import prices
 from emulator.errors import ConfigurationError
-from emulator.prices import load
+from emulator.prices import Allowance, Price, Server, load
 
 OWN = (resources.files("emulator") / "prices.toml").read_text()
 
@@ -25,9 +25,8 @@ def test_every_row_says_when_and_where_it_was_read() -> None:
     """And the list is complete: loading it refuses gaps."""
     listed = load()
     assert listed.region == "us-east-1"
-    for rows in (listed.prices, listed.allowances, listed.servers):
-        assert rows
-        assert all(row.source and row.date.year >= 2025 for row in rows)
+    rows: list[Price | Allowance | Server] = [*listed.prices, *listed.allowances, *listed.servers]
+    assert all(row.source and row.date.year >= 2025 for row in rows)
     assert listed.newest.isoformat() == "2026-09-19"
 
 
