@@ -68,13 +68,11 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         facts = {**machine.facts(bed.engine), "scheduler": machine.scheduler()}
         for part in parts:
             results[part] = measure(part, bed, data, settings)
+            _show(f"{as_text(results[part])}\npublished: {data.sources[part]}\n")
     loads = (before, machine.load())
-    told = [
-        part for name, result in results.items() for part in (as_text(result), f"published: {data.sources[name]}\n")
-    ]
-    told.append(report.surroundings(facts, {}, loads))
-    told += [f"warning: {text}" for text in warnings(facts, results)]
-    Console().print("\n".join(told), markup=False, highlight=False, soft_wrap=True)
+    _show(
+        "\n".join([report.surroundings(facts, {}, loads), *(f"warning: {text}" for text in warnings(facts, results))])
+    )
     document = {
         "machine": facts,
         "load": {"before": loads[0], "after": loads[1]},
@@ -82,6 +80,11 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     }
     report.write(options.output, document)
     return 0 if all(result.verdict == "PASS" for result in results.values()) else 1
+
+
+def _show(text: str) -> None:
+    """Each part as soon as it is measured: a run takes minutes, and what it has found survives its end."""
+    Console().print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def as_text(result: Result) -> str:

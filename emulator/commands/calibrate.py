@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from emulator import calibration, console, sampling, settled, sweep, tuning
+from emulator import calibration, console, output_files, sampling, settled, sweep, tuning
 from emulator.cli_events import read_event
 from emulator.cli_options import backend_option, calibration_option, overrides_option, template_option, variables_option
 from emulator.cli_output import print_data, print_log
@@ -20,7 +20,6 @@ from emulator.errors import ConfigurationError
 from emulator.sandbox import Choice
 from emulator.service import free_memory_mb, validate
 from emulator.surroundings import read_machine
-from emulator.writing import check_target, write_text
 
 if TYPE_CHECKING:
     from emulator.config import FunctionConfig
@@ -76,7 +75,7 @@ def calibrate(**options: Unpack[CalibrateOptions]) -> int:
     reports = calibration.parse_reports(_text(options["report"]))
     kept = options["calibration_path"] or calibration.default_path()
     kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    check_target(kept, "calibration")
+    output_files.check_place(kept, "--calibration")
     config = _chosen(options)
     sizes = sorted({line.memory_mb for line in reports})
     tuning.check_sizes(sizes)
@@ -104,7 +103,7 @@ def calibrate(**options: Unpack[CalibrateOptions]) -> int:
         for size, series in measured.items()
     }
     found = calibration.calibrate(config.name, read_machine().cpu, reports, ours)
-    write_text(kept, calibration.with_entry(kept, found), "calibration")
+    output_files.write([kept], {kept.suffix.lower(): calibration.with_entry(kept, found).encode})
     print_data(json.dumps(found.as_dict()) if options["as_json"] else calibration.as_text(found, kept))
     return 0
 

@@ -119,13 +119,13 @@ def cost(**options: Unpack[CostOptions]) -> int:
     output_files.check(options["outputs"], _SUFFIXES)
     listed = prices.load(options["prices_path"])
     config = _chosen(options)
+    factor = None if options["billed_ms"] is not None else _factor(config, options)
     try:
         profile = _profile(config, options)
     except _Failed as failed:
         print_log(f"{config.name} failed: {failed}; what fails has no price\n")
         return 1
     found = monthly.spending(profile, options["requests"], listed, free_tier=options["free_tier"])
-    factor = None if options["billed_ms"] is not None else _factor(config, options)
     predicted = None if factor is None else cost_report.predicted(found, factor, listed)
     told = {
         "function": config.name,

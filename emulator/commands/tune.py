@@ -143,6 +143,7 @@ def tune(**options: Unpack[TuneOptions]) -> int:
     config = _chosen(options)
     events = _events(options)
     usable, left_out = _sizes(options)
+    factor = calibration.wanted(options["calibration_path"], config.name, read_machine().cpu)
     begin = time.monotonic()
     with console.Progress(quiet=options["as_json"]) as progress:
         opened = backend(options["backend"], progress.say, ending="leave")
@@ -151,7 +152,6 @@ def tune(**options: Unpack[TuneOptions]) -> int:
             results, least = _measured(config, usable, events, opened, options, progress)
         finally:
             opened.close()
-    factor = calibration.wanted(options["calibration_path"], config.name, read_machine().cpu)
     figures = tuple(
         tuning.result_of(replace(config, memory_mb=size), series, listed, slo=slo, calibration=factor)
         for size, series in results.items()
