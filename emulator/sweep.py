@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from emulator.errors import ConfigurationError
 from emulator.intervals import percentile
-from emulator.sampling import Sample, Series, endless, round_of
+from emulator.sampling import Sample, Series, endless, least_waits, round_of, undisturbed
 from emulator.service import LambdaService
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def sweep(  # noqa: PLR0913 - one keyword for each thing a sweep needs
     begin, measured, shuffled = clock(), 0, list(events)
     order.shuffle(shuffled)
     turns = endless(shuffled)
-    while sizes := [size for size in configs if wants(done.get(size, []), effort)]:
+    while sizes := _wanting(configs, done, effort):
         number = min(len(done.get(size, [])) for size in sizes) + 1
         behind = [size for size in sizes if len(done.get(size, [])) < number]
         for size in order.sample(behind, len(behind)):
@@ -135,12 +135,18 @@ def sweep(  # noqa: PLR0913 - one keyword for each thing a sweep needs
     return {size: _sum(done.get(size, [])) for size in configs}
 
 
-def wants(rounds: Sequence[Series], effort: Effort) -> bool:
-    """Whether a size needs another round; one that fails has two, to be sure of it."""
-    total = _sum(rounds)
+def _wanting(configs: Mapping[int, FunctionConfig], done: Mapping[int, Sequence[Series]], effort: Effort) -> list[int]:
+    waits = least_waits(series for rounds in done.values() for series in rounds)
+    return [size for size in configs if wants(done.get(size, []), effort, waits)]
+
+
+def wants(rounds: Sequence[Series], effort: Effort, waits: Mapping[int, float]) -> bool:
+    """Whether a size needs another round; one that fails has two, to be sure of it. Disturbed invocations count not."""
+    total = undisturbed(_sum(rounds), waits)
     if total.errors and len(rounds) > 1:
         return False
-    return len(rounds) < effort.cold or not precise(total, effort.precision)
+    enough = len(rounds) >= effort.cold and len(total.good_warm) >= effort.warm
+    return not enough or not precise(total, effort.precision)
 
 
 def precise(series: Series, precision: float) -> bool:

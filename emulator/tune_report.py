@@ -32,7 +32,7 @@ _HEADERS: Final = (
         "throttled",
         "a million",
     ),
-    *("runs", "errors"),
+    *("runs", "disturbed", "errors"),
 )
 _PREDICTED: Final = ("on Lambda p50 ms", "on Lambda a million")
 
@@ -99,6 +99,9 @@ def sentences(found: Tuning) -> list[str]:
         factor = found.calibration.duration
         how = f"{factor.value:.2f}{_range(factor)}, calibrated {found.calibration.date}"
         told.append(f"on Lambda: predicted by a factor of {how}")
+    disturbed = sum(each.disturbed for each in found.results)
+    if disturbed:
+        told.append(f"other work on this machine disturbed {disturbed} invocations, which are left out of the figures")
     told.append(f"prices: {found.prices}; measured in {found.seconds:.0f} s on the {found.backend} backend")
     taken = found.recommended
     what = "nothing" if taken.memory_mb is None else f"{taken.memory_mb:,} MB"
@@ -143,6 +146,7 @@ def _row(found: SizeResult) -> tuple[str, ...]:
         "-" if found.throttled_share is None else f"{found.throttled_share * _PERCENT:.0f} %",
         "-" if found.usd_per_million is None else dollars(found.usd_per_million),
         f"{found.cold}+{found.warm}",
+        f"{found.disturbed}",
         _errors(found) or "-",
     )
 

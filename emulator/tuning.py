@@ -14,7 +14,7 @@ from emulator.errors import ConfigurationError, QuotaError
 from emulator.intervals import Estimate, percentile
 from emulator.limits import check
 from emulator.prices import PriceList
-from emulator.sampling import Series
+from emulator.sampling import Series, undisturbed
 
 SIZES: Final = (128, 256, 512, 1024, 1769, 2048, 3008, 5120, 10_240)
 ALIKE: Final = 0.1
@@ -46,12 +46,14 @@ class SizeResult:
     """What one memory size showed; figures of answered invocations alone, None where there was none.
 
     `median` has its interval. `billed_ms` is the mean of warm invocations, which is what a million of them costs.
+    `disturbed` warm invocations, from which other work here took the CPU, are in none of the figures.
     `throttled_share` is the part of their duration that the quota took. `predicted_*` are for real Lambda.
     """
 
     memory_mb: int
     cold: int
     warm: int
+    disturbed: int
     median: Estimate | None
     p95_ms: float | None
     p99_ms: float | None
@@ -125,12 +127,22 @@ def representable(sizes: Iterable[int], cpus: int, free_mb: int) -> tuple[tuple[
     return tuple(usable), tuple(left_out)
 
 
-def result_of(
-    config: FunctionConfig, series: Series, prices: PriceList, *, slo: Slo | None, calibration: Calibration | None
+def result_of(  # noqa: PLR0913 - one keyword for each thing that figures depend on
+    config: FunctionConfig,
+    measured: Series,
+    prices: PriceList,
+    *,
+    slo: Slo | None,
+    calibration: Calibration | None,
+    waits: Mapping[int, float] | None = None,
 ) -> SizeResult:
-    """The figures of one size; `config` is the function at that size."""
+    """The figures of one size; `config` is the function at that size.
+
+    `waits` are the least waits of all sizes: invocations that other work here has disturbed are counted and left out.
+    """
     import numpy as np  # noqa: PLC0415 - a tenth of a second that only figures need
 
+    series = measured if waits is None else undisturbed(measured, waits)
     warm, cold = series.good_warm, series.good_cold
     durations = [sample.duration_ms for sample in warm]
     inits = [sample.init_ms for sample in cold if sample.init_ms is not None]
@@ -145,6 +157,7 @@ def result_of(
         memory_mb=config.memory_mb,
         cold=len(cold),
         warm=len(warm),
+        disturbed=len(measured.good_warm) - len(warm),
         median=median,
         p95_ms=None if p95 is None else float(p95),
         p99_ms=None if p99 is None else float(p99),

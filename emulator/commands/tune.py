@@ -28,6 +28,7 @@ from emulator.cli_output import note, print_data, print_log
 from emulator.cli_setup import backend, here
 from emulator.dataset import event_bytes, open_dataset
 from emulator.errors import ConfigurationError
+from emulator.sampling import least_waits
 from emulator.sandbox import Choice
 from emulator.service import LambdaService, free_memory_mb, validate
 from emulator.surroundings import read_machine
@@ -152,8 +153,9 @@ def tune(**options: Unpack[TuneOptions]) -> int:
             results, least = _measured(config, usable, events, opened, options, progress)
         finally:
             opened.close()
+    waits = least_waits(results.values())
     figures = tuple(
-        tuning.result_of(replace(config, memory_mb=size), series, listed, slo=slo, calibration=factor)
+        tuning.result_of(replace(config, memory_mb=size), series, listed, slo=slo, calibration=factor, waits=waits)
         for size, series in results.items()
     )
     found = tune_report.Tuning(

@@ -11,7 +11,7 @@ import pytest
 from tests.command import RUNTIME, TEMPLATE, Done, ended, preflight, started
 
 GIVEN = ("-t", TEMPLATE, "--parameter-overrides", f"PythonRuntime={RUNTIME}")
-QUICK = ("--cold", "1", "--warm", "5", "--precision", "1000", "--backend", "docker")
+QUICK = ("--cold", "1", "--warm", "5", "--precision", "100000", "--backend", "docker")
 
 
 def tune(name: str, *arguments: str | Path) -> Done:
@@ -64,7 +64,7 @@ def test_no_size_keeps_the_slo(tmp_path: Path) -> None:
 @pytest.mark.engine
 def test_a_stopped_sweep_goes_on() -> None:
     """Ctrl-C keeps what was measured, and the same command says that it goes on."""
-    command = ("tune", "Echo", *GIVEN, "--memory", "129,513", "--cold", "3", "--warm", "6", "--precision", "1000")
+    command = ("tune", "Echo", *GIVEN, "--memory", "129,513", "--cold", "3", "--warm", "6", "--precision", "100000")
     preflight(*command, "--fresh", "--budget", "0")  # so that no other test's sweep is in the way
     with started(*command) as process:
         assert process.stderr is not None

@@ -18,7 +18,7 @@ from emulator.config import FunctionConfig
 from emulator.errors import ConfigurationError, QuotaError
 from emulator.intervals import Estimate
 from emulator.prices import load
-from emulator.sampling import Sample, Series
+from emulator.sampling import Sample, Series, least_waits, undisturbed
 from emulator.smallest import smallest
 from emulator.sweep import Effort, Journal, wants
 from emulator.tuning import Slo, recommend, representable, result_of
@@ -292,11 +292,32 @@ def test_what_a_journal_is_about(tmp_path: Path) -> None:
 def test_no_interval_is_not_sure() -> None:
     """Nothing answered, or too few: another round."""
     effort = Effort(cold=1, warm=1, precision=0.5, budget_s=1)
-    assert wants([], effort)
-    assert wants([Series()], effort)
-    assert wants([series([1.0])], effort)
-    assert not wants([series([1.0] * 5)], effort)
-    assert wants([series([1.0] * 5)], replace(effort, cold=2))
+    assert wants([], effort, {})
+    assert wants([Series()], effort, {})
+    assert wants([series([1.0])], effort, {})
+    assert not wants([series([1.0] * 5)], effort, {})
+    assert wants([series([1.0] * 5)], replace(effort, cold=2), {})
+    assert wants([series([1.0] * 5)], replace(effort, warm=6), {})
+
+
+def warm(duration_ms: float, waited_ms: float, event: int = 1) -> Sample:
+    """One that used no CPU but what it did not wait."""
+    cpu_ms = duration_ms - waited_ms
+    return Sample(duration_ms=duration_ms, billed_ms=1, cpu_ms=cpu_ms, throttled_ms=0, event=event)
+
+
+def test_disturbed_invocations_are_known_by_their_waits() -> None:
+    """2 ms and a tenth beyond the event's own wait, which another event need not have; failures stay."""
+    good = [warm(10, 1), warm(11, 2), warm(12, 3), warm(500, 480, event=2), warm(520, 500, event=2)]
+    failed = Sample(duration_ms=1, billed_ms=1, error="ValueError")
+    found = Series(warm=(*good, warm(12.1, 3.1), warm(560, 537, event=2), failed))
+    waits = least_waits([found, Series(warm=(warm(3, 1, event=3),))])
+    assert waits == pytest.approx({1: 1, 2: 480, 3: 1})
+    assert undisturbed(found, waits).warm == (*good, failed)
+    unknown = Series(warm=(Sample(duration_ms=100, billed_ms=100),))
+    assert undisturbed(unknown, {}) == unknown  # what was not measured is not judged
+    counted = result_of(CONFIG, found, PRICES, slo=None, calibration=None, waits=waits)
+    assert (counted.warm, counted.disturbed) == (5, 2)
 
 
 def test_text_json_and_page(tmp_path: Path) -> None:
