@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Self
 
 from emulator.invocation import InvocationResult
-from emulator.limits import MIB
+from emulator.limits import CPU_PERIOD_US, MIB
 from emulator.service import LambdaService
 
 _MS: Final = 1000
+_APART_S: Final = 2 * CPU_PERIOD_US / 1e6
 _DISTURBED_MS: Final = 2.0
 _DISTURBED_SHARE: Final = 0.1
+_LEAST_PART: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,13 +103,16 @@ class Series:
 def round_of(service: LambdaService, name: str, events: Iterator[bytes], warm: int) -> Series:
     """One cold invocation and `warm` warm ones in the same environment, which is closed afterwards.
 
-    A warm series ends early where the environment was lost to an error: what follows would be an init again.
+    Requests come apart, as most traffic does: back to back, each would begin in a period of the CPU quota that the one
+    before has spent, and short ones would look slower than they are. A warm series ends early where the environment
+    was lost to an error: what follows would be an init again.
     """
     event = next(events)
     cold = Sample.of(service.invoke(name, event, fresh=True), event)
     found = []
     if cold.error is None:
         for _ in range(warm):
+            time.sleep(_APART_S)
             event = next(events)
             sample = Sample.of(service.invoke(name, event), event)
             found.append(sample)
@@ -130,16 +136,21 @@ def undisturbed(series: Series, waits: Mapping[int, float]) -> Series:
     """Without the warm invocations from which other work on this machine took the CPU; what failed stays.
 
     Such a one has waited for longer than the same event at its best, by more than 2 ms and a tenth of its duration.
+    Where hardly any is left, the third that waited least stands for them.
     """
 
-    def quiet(sample: Sample) -> bool:
+    def more(sample: Sample) -> float:
+        """Milliseconds beyond what is taken for undisturbed."""
         waited = sample.waited_ms
         if sample.error is not None or waited is None:
-            return True
-        more = waited - waits.get(sample.event, waited)
-        return more <= max(_DISTURBED_MS, _DISTURBED_SHARE * sample.duration_ms)
+            return -math.inf
+        least = waits.get(sample.event, waited)
+        return waited - least - max(_DISTURBED_MS, _DISTURBED_SHARE * sample.duration_ms)
 
-    return Series(cold=series.cold, warm=tuple(sample for sample in series.warm if quiet(sample)))
+    by_more = sorted(range(len(series.warm)), key=lambda number: more(series.warm[number]))
+    kept = sum(more(sample) <= 0 for sample in series.warm)
+    chosen = sorted(by_more[: max(kept, -(-len(series.warm) // _LEAST_PART))])
+    return Series(cold=series.cold, warm=tuple(series.warm[number] for number in chosen))
 
 
 def endless(events: Sequence[bytes]) -> Iterator[bytes]:

@@ -314,6 +314,8 @@ def test_disturbed_invocations_are_known_by_their_waits() -> None:
     waits = least_waits([found, Series(warm=(warm(3, 1, event=3),))])
     assert waits == pytest.approx({1: 1, 2: 480, 3: 1})
     assert undisturbed(found, waits).warm == (*good, failed)
+    busy = Series(warm=tuple(warm(10 + more, 1 + more) for more in (50, 3, 70, 90)))
+    assert undisturbed(busy, {1: 1}).warm == (busy.warm[0], busy.warm[1])  # a third of four, rounded up
     unknown = Series(warm=(Sample(duration_ms=100, billed_ms=100),))
     assert undisturbed(unknown, {}) == unknown  # what was not measured is not judged
     counted = result_of(CONFIG, found, PRICES, slo=None, calibration=None, waits=waits)
