@@ -15,6 +15,7 @@ Level = Literal["fail", "warn"]
 RULES: Final[tuple[Rule, ...]] = ("max", "min", "max_increase", "max_increase_pct")
 
 _WHOLE: Final = 1000
+_ENDLESS: Final = 1e10
 _WORSE: Final = {metric.name: metric.worse for metric in METRICS}
 
 
@@ -88,7 +89,7 @@ def judge(
 
 def number(value: float, unit: str = "") -> str:
     """A figure as people write it: four significant digits, thousands whole, with its unit."""
-    text = f"{value:,.0f}" if abs(value) >= _WHOLE else f"{value:.4g}"
+    text = f"{value:,.0f}" if _WHOLE <= abs(value) < _ENDLESS else f"{value:.4g}"
     return f"{text} {unit}".rstrip()
 
 

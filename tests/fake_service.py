@@ -23,7 +23,7 @@ def config(**others: Any) -> FunctionConfig:  # noqa: ANN401 - any field
     return replace(made, **others)
 
 
-def result(
+def result(  # noqa: PLR0913 - one keyword for each thing that a test looks at
     payload: object = None,
     *,
     cold: bool = False,
@@ -54,7 +54,7 @@ class Call:
 
 
 class FakeService:
-    """Answers with `answer(event)`; `calls` is everything that was asked, in order. Cold where no environment is warm."""
+    """Answers with `answer(event)`, cold where no environment is warm; `calls` is what was asked, in order."""
 
     def __init__(self, answer: Callable[[Any], InvocationResult]) -> None:
         self.calls: list[Call] = []

@@ -132,10 +132,12 @@ def test_any_bytes_are_cases_or_a_message(tmp_path: Path, raw: bytes) -> None:
     """Never an exception of another kind."""
     path = tmp_path / "golden.jsonl"
     path.write_bytes(raw)
+    refused = None
     try:
         assert open_dataset(path).count >= 1
     except ConfigurationError as error:
-        assert str(path) in error.message
+        refused = error
+    assert refused is None or str(path) in refused.message
 
 
 def test_reference_answers(tmp_path: Path) -> None:

@@ -60,11 +60,12 @@ def test_a_failed_case_counts_as_wrong() -> None:
 @pytest.mark.parametrize("name", ["spearman", "pearson"])
 def test_correlations_are_scipys(name: str) -> None:
     """With an interval around them."""
-    pairs: list[tuple[object, object]] = [(number / 30, (number * 7 % 11) / 11 + number / 20) for number in range(30)]
-    found = estimate(find(name, HERE), scores(name, pairs))
-    correlate = stats.spearmanr if name == "spearman" else stats.pearsonr
+    numbers = [number / 30 for number in range(30)]
+    answers = [(number * 7 % 11) / 11 + number / 20 for number in range(30)]
+    found = estimate(find(name, HERE), scores(name, list(zip(numbers, answers, strict=True))))
+    expected = stats.spearmanr(numbers, answers) if name == "spearman" else stats.pearsonr(numbers, answers)
     assert found is not None
-    assert found.value == pytest.approx(correlate(*zip(*pairs, strict=True)).statistic)
+    assert found.value == pytest.approx(expected.statistic)
     assert found.low is not None
     assert found.high is not None
     assert found.low < found.value < found.high
@@ -127,7 +128,7 @@ def test_the_same_answers_lose_nothing() -> None:
 @pytest.mark.parametrize("reference", [{"x": 1}, {"0": "text"}])
 def test_a_reference_for_something_else(reference: dict[str, object]) -> None:
     """None of the cases, or another kind of answer."""
-    with pytest.raises(ConfigurationError, match="reference|fp32"):
+    with pytest.raises(ConfigurationError, match="fp32"):
         compare(find("pearson", HERE), scores("pearson", [(0.1, 0.2)]), reference, "fp32")
 
 
@@ -162,7 +163,8 @@ def test_a_custom_scorer(tmp_path: Path) -> None:
 def test_a_custom_scorer_that_does_not_score(tmp_path: Path, name: str, says: str) -> None:
     """One message that names it and what it did."""
     (tmp_path / "scorer_of_ours.py").write_text(
-        "def raises(e, a):\n    raise KeyError('x')\ndef text(e, a):\n    return 'x'\ndef endless(e, a):\n    return 1e999\n"
+        "def raises(e, a):\n    raise KeyError('x')\ndef text(e, a):\n    return 'x'\n"
+        "def endless(e, a):\n    return 1e999\n"
     )
     with pytest.raises(ConfigurationError, match=name) as refused:
         score_case(find(name, tmp_path), "1", 1, 2)
