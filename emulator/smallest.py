@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from emulator.config import FunctionConfig
     from emulator.service import LambdaService
 
+_NEAR_MB: Final = 8
 Outcomes = tuple[str | None, ...]
 """For each event the type of its error, None for an answer."""
 
@@ -29,19 +30,23 @@ class Smallest:
     error: str | None
 
 
-def smallest(outcomes: Callable[[int], Outcomes], low: int, high: int) -> Smallest:
+def smallest(outcomes: Callable[[int], Outcomes], low: int, high: int, hint: int | None = None) -> Smallest:
     """Between `low` and `high` MB, both tried; the size that is found has to do it twice.
 
-    An event that fails at the largest size too, in the same way, fails for another reason than memory.
+    `hint` is where it should be, for instance what was used at a larger size: it is tried early, and so is what lies
+    `_NEAR_MB` beside it. An event that fails at the largest size too, in the same way, fails for another reason than
+    memory.
     """
     tried: dict[int, str | None] = {}  # sizes that failed, and how
     runs, expected = 1, outcomes(high)
     if all(each is not None for each in expected):
         return Smallest(memory_mb=None, runs=runs, fails_at=high, error=expected[0])
     below, above = low - 1, high
+    first = [low] if hint is None else [low, hint, hint - _NEAR_MB, hint + _NEAR_MB]
     while True:
-        middle = low if below < low else (below + above) // 2
         while above - below > 1:
+            inside = [each for each in first if below < each < above]
+            middle = inside[0] if inside else (below + above) // 2
             found = outcomes(middle)
             runs += 1
             if found == expected:
@@ -51,7 +56,6 @@ def smallest(outcomes: Callable[[int], Outcomes], low: int, high: int) -> Smalle
                 tried[middle] = next(
                     (ours for ours, theirs in zip(found, expected, strict=False) if ours != theirs), None
                 )
-            middle = (below + above) // 2
         if above < high:
             runs += 1
         if above == high or outcomes(above) == expected:

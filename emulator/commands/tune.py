@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import time
@@ -252,7 +253,11 @@ def _measured(  # noqa: PLR0913, PLR0917 - the parts of one run
         wanted = options["smallest"]
         least = None
         if wanted or (wanted is None and options["dataset"] is not None):
-            least = _smallest(config, max(usable), events, opened, progress)
+            used = [
+                peak for series in results.values() if (peak := series.max_memory_mb) is not None and not series.errors
+            ]
+            hint = math.ceil(min(used)) if used else None
+            least = _smallest(config, (max(usable), hint), events, opened, progress)
     except KeyboardInterrupt:
         print_log("what was measured is kept: the same command goes on with it\n")
         raise
@@ -261,12 +266,18 @@ def _measured(  # noqa: PLR0913, PLR0917 - the parts of one run
 
 
 def _smallest(
-    config: FunctionConfig, high: int, events: list[bytes], opened: Backend, progress: console.Progress
+    config: FunctionConfig,
+    bounds: tuple[int, int | None],
+    events: list[bytes],
+    opened: Backend,
+    progress: console.Progress,
 ) -> Smallest:
+    """`bounds` are the largest size there is, and what was used there."""
+
     def outcomes(memory_mb: int) -> bisection.Outcomes:
         progress.say(f"smallest memory: {memory_mb} MB")
         at = replace(config, memory_mb=memory_mb)
         with LambdaService({at.name: at}, sweep.Lent(opened), freeze=False) as service:
             return bisection.outcomes_of(service, at, events)
 
-    return bisection.smallest(outcomes, tuning.LEAST_MB, high)
+    return bisection.smallest(outcomes, tuning.LEAST_MB, *bounds)

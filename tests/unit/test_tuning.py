@@ -158,21 +158,28 @@ def test_a_recommendation_is_never_beaten_in_both(
         assert not (cheaper and other.median.value * 1.25 < taken.median.value)
 
 
-@given(needed=st.integers(1, 3008), low=st.just(128), high=st.integers(128, 3008))
-def test_bisection_finds_the_least_memory(needed: int, low: int, high: int) -> None:
+@given(
+    needed=st.integers(1, 3008),
+    low=st.just(128),
+    high=st.integers(128, 3008),
+    hint=st.none() | st.integers(100, 3100),
+)
+def test_bisection_finds_the_least_memory(needed: int, low: int, high: int, hint: int | None) -> None:
     """Whatever is needed: that, or the least there is, or none."""
 
     def outcomes(memory_mb: int) -> tuple[str | None, ...]:
         return (None, None) if memory_mb >= needed else ("Runtime.OutOfMemory",)
 
-    found = smallest(outcomes, low, high)
+    found = smallest(outcomes, low, high, hint)
     if needed > high:
         assert found.memory_mb is None
         assert found.error == "Runtime.OutOfMemory"
         return
     assert found.memory_mb == max(low, needed)
     assert found.fails_at == (None if needed <= low or low == high else needed - 1)
-    assert found.runs <= 16
+    assert found.runs <= 20
+    if hint is not None and low < needed < high and abs(needed - hint) < 8:
+        assert found.runs <= 9  # largest, least, hint, beside it, three halves, and once more
 
 
 def test_bisection_knows_other_errors_from_memory() -> None:
