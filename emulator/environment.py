@@ -366,6 +366,7 @@ class Environment:
             cpu_seconds=_between(start.before.cpu_seconds, after.cpu_seconds),
             throttled_seconds=_between(start.before.throttled_seconds, after.throttled_seconds),
             init_cpu_seconds=start.init[1].cpu_seconds if start.init is not None else None,
+            tmp_bytes=after.tmp_bytes,
         )
         report = logs.Report(
             request_id=order.request_id,

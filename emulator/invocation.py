@@ -42,12 +42,16 @@ class Timings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What the kernel counted: the peak of the execution environment so far, CPU time of this invocation alone."""
+    """What the kernel counted: the peak of the execution environment so far, CPU time of this invocation alone.
+
+    `tmp_bytes` is what lay in `/tmp` at its end.
+    """
 
     max_memory_bytes: int | None = None
     cpu_seconds: float | None = None
     throttled_seconds: float | None = None
     init_cpu_seconds: float | None = None
+    tmp_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
