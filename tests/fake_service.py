@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from emulator.config import FunctionConfig
 from emulator.invocation import FunctionError, InvocationResult, Timings, Usage
@@ -59,6 +59,7 @@ class FakeService:
     def __init__(self, answer: Callable[[Any], InvocationResult]) -> None:
         self.calls: list[Call] = []
         self.backend = FakeBackend()
+        self.closed = False
         self._answer = answer
         self._lock = threading.Lock()
         self._warm: dict[str, int] = {}
@@ -84,6 +85,12 @@ class FakeService:
         """No environment is warm any more."""
         self.calls.append(Call(what="retire", name=name))
         self._warm[name] = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.closed = True
 
     def as_service(self) -> LambdaService:
         """For whoever wants the real one."""
