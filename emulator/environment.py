@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -34,6 +34,7 @@ from emulator.sandbox.base import Exit, Figures, Sandbox
 
 if TYPE_CHECKING:
     from emulator.config import FunctionConfig
+    from emulator.memory_watch import OnMemory
     from emulator.shutdown import Extensions, Reason
     from emulator.streaming import PacedStream, Receiver
 
@@ -51,6 +52,7 @@ class Order:
     trace_id: str
     client_context: str | None = None
     receiver: Receiver | None = None
+    on_memory: OnMemory | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +157,8 @@ class Environment:
         outcome = self._suppressed_init(order.request_id, begin, deadline) if self._api.state is State.READY else None
         self._journal.started(order.request_id, order.function_arn)
         if outcome is None:
-            outcome = self._serve(order, deadline)
+            with self._watched(order):
+                outcome = self._serve(order, deadline)
         self._sandbox.flush_log()
         after = self._sandbox.figures()
         if self._api.state is State.FAILED:
@@ -164,6 +167,13 @@ class Environment:
         if outcome.status == "timeout":
             duration_ms = self._config.timeout_s * _MS  # as AWS's REPORT lines show since 2025
         return self._result(order, outcome, duration_ms, _Readings(init=init, before=before, after=after))
+
+    def _watched(self, order: Order) -> AbstractContextManager[object]:
+        if order.on_memory is None:
+            return nullcontext()
+        from emulator.memory_watch import MemoryWatch  # noqa: PLC0415 - most invocations are not watched
+
+        return MemoryWatch(self._sandbox, order.on_memory)
 
     def close(self) -> None:
         """End the sandbox and the server, after the Shutdown phase where one is due; may be called more than once."""

@@ -52,7 +52,7 @@ class ImportTime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryPoint:
-    """Memory of an environment at one instant of an invocation, page cache included."""
+    """The peak of an environment's memory until one instant of an invocation, as Max Memory Used has it."""
 
     at_ms: float
     bytes: int
@@ -74,7 +74,7 @@ class Evidence:
     imports: tuple[ImportTime, ...] = ()
     """Slowest first; only gathered where a gate on the start failed."""
     timeline: tuple[MemoryPoint, ...] = ()
-    """Of the invocation that needed most memory, run once more."""
+    """Of the event that needed most memory, sent once more to a new environment."""
 
     @property
     def cold(self) -> tuple[Sample, ...]:

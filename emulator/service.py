@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from emulator.environment import Environment
     from emulator.invocation import InvocationResult
     from emulator.janitor import Janitor
+    from emulator.memory_watch import OnMemory
     from emulator.streaming import Receiver
 
 _LAST_CALLS_S: Final = 10.0  # how long closing waits for a container that is being made
@@ -98,12 +99,13 @@ class LambdaService:
         qualifier: str | None = None,
         receiver: Receiver | None = None,
         fresh: bool = False,
+        on_memory: OnMemory | None = None,
     ) -> InvocationResult:
         """Invoke a function with an event of JSON bytes and wait for the answer.
 
         The environment used last serves again; `fresh` takes a new one, so that the invocation is cold. `qualifier` is
         what the caller has named and becomes part of the ARN that the function sees. What the function streams goes to
-        `receiver` as it comes. Raises Throttled at the limit.
+        `receiver` as it comes, and how its memory grows to `on_memory`. Raises Throttled at the limit.
         """
         from emulator.environment import Order  # noqa: PLC0415 - see _make
 
@@ -117,6 +119,7 @@ class LambdaService:
             trace_id=trace_id or new_trace_id(),
             client_context=client_context,
             receiver=receiver,
+            on_memory=on_memory,
         )
         with self._lock:
             self._refuse_if_closed()

@@ -11,6 +11,7 @@ from typing import Any, Self, cast
 
 from emulator.config import FunctionConfig
 from emulator.invocation import FunctionError, InvocationResult, Timings, Usage
+from emulator.memory_watch import OnMemory
 from emulator.service import LambdaService
 from tests.fakes import FakeBackend
 
@@ -64,8 +65,13 @@ class FakeService:
         self._lock = threading.Lock()
         self._warm: dict[str, int] = {}
 
-    def invoke(self, name: str, payload: bytes, *, fresh: bool = False) -> InvocationResult:
-        """As `LambdaService.invoke`."""
+    def invoke(
+        self, name: str, payload: bytes, *, fresh: bool = False, on_memory: OnMemory | None = None
+    ) -> InvocationResult:
+        """As `LambdaService.invoke`; memory grows in two steps."""
+        if on_memory is not None:
+            on_memory(0.0, 90 * MIB)
+            on_memory(5.0, 100 * MIB)
         with self._lock:
             self.calls.append(Call(what="invoke", name=name, payload=payload, fresh=fresh))
             cold = fresh or not self._warm.get(name)

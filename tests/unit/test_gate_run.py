@@ -15,7 +15,7 @@ from emulator.gate_config import FunctionGates
 from emulator.gate_run import Compared, baseline_text, chosen, plan, run, tasks
 from emulator.gates import Gate
 from emulator.report import Report
-from tests.fake_service import FakeService, Steps, result
+from tests.fake_service import MIB, FakeService, Steps, result
 from tests.fakes import FakeBackend
 from tests.reports import MACHINE, VERSIONS
 
@@ -64,6 +64,7 @@ def test_a_run_is_a_report(service: FakeService, config: FunctionConfig) -> None
     assert (made.machine, made.backend, made.baseline) == (MACHINE, "docker", None)
     assert made.started.tzinfo is not None
     assert service.closed
+    assert [point.bytes // MIB for point in made.functions[0].evidence.timeline] == [90, 100]
     assert not any(call.name == "F-imports" for call in service.calls)
 
 
