@@ -13,8 +13,8 @@ from tests.reports import cold, evaluation, evidence, warm, weight
 
 CONTRACT = (
     "package.zipped_mb package.unzipped_mb package.layers_mb init.p50_ms init.p95_ms init.max_ms init.cpu_p50_ms "
-    "duration.p50_ms duration.p95_ms duration.p99_ms billed.p95_ms cpu.p50_ms memory.max_mb memory.headroom_pct tmp.max_mb "
-    "cost.per_million_usd quality.score errors.count"
+    "duration.p50_ms duration.p95_ms duration.p99_ms billed.p95_ms cpu.p50_ms memory.max_mb memory.headroom_pct "
+    "tmp.max_mb cost.per_million_usd quality.score errors.count"
 )
 
 
