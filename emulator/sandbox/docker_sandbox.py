@@ -86,7 +86,7 @@ class DockerSandbox:
         self._pid: int | None = None
         self._shells_known = False
         self._baseline = Figures()
-        self._empty_disk: int | None = None  # bytes that its `/tmp` takes when nothing is in it
+        self._fill = storage.Fill()
         self._frozen = False
         self._closed = False
 
@@ -186,8 +186,8 @@ class DockerSandbox:
             raise RuntimeError("go before make_ready")
         if self._group is not None:
             self._baseline = self._counters()
-        if self._disk is not None and self._pid is not None and self._empty_disk is None:
-            self._empty_disk = storage.used_bytes(self._pid)
+        if self._disk is not None:
+            self._fill.begin(self._pid)
         refusal = self._refusal_at_go()
         if refusal is not None:
             on_exit(refusal)
@@ -240,13 +240,12 @@ class DockerSandbox:
             self._group.leave_out(docker_container.shells_of(self._pid))
         now, before = self._counters(memory=memory), self._baseline
         peak = now.memory_peak_bytes
-        used = storage.used_bytes(self._pid) if memory and self._pid is not None else None
         return Figures(
             memory_peak_bytes=None if peak is None else min(peak, self._spec.memory_mb * MIB),
             cpu_seconds=_less(now.cpu_seconds, before.cpu_seconds),
             throttled_seconds=_less(now.throttled_seconds, before.throttled_seconds),
             oom_kills=now.oom_kills,
-            tmp_bytes=max(0, used - self._empty_disk) if used is not None and self._empty_disk is not None else None,
+            tmp_bytes=self._fill.used(self._pid) if memory else None,
         )
 
     @property
