@@ -18,7 +18,8 @@ from emulator.cli_output import print_data, print_log
 from emulator.cli_setup import backend, here
 from emulator.errors import ConfigurationError
 from emulator.sandbox import Choice
-from emulator.service import free_memory_mb, validate
+from emulator.service import validate
+from emulator.spec import free_memory_mb
 from emulator.surroundings import read_machine
 
 if TYPE_CHECKING:

@@ -31,7 +31,8 @@ from emulator.dataset import event_bytes, open_dataset
 from emulator.errors import ConfigurationError
 from emulator.sampling import least_waits
 from emulator.sandbox import Choice
-from emulator.service import LambdaService, free_memory_mb, validate
+from emulator.service import LambdaService, validate
+from emulator.spec import free_memory_mb
 from emulator.surroundings import read_machine
 
 if TYPE_CHECKING:
