@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import boto3
+import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from emulator.http1 import HttpResponse, ResponseReader
-from tests.command import COMMAND, ROOT, RUNTIME, WAIT_S, variables
+from tests.command import COMMAND, ROOT, RUNTIME, TEMPLATE, WAIT_S, variables
 
 Client = Any  # boto3 makes its classes as it goes
+BACKENDS: Final = (pytest.param("docker", marks=pytest.mark.engine), "process")
 CODE: Final = ROOT / "fixtures" / "functions" / "code"
 
 
@@ -89,6 +91,24 @@ def served(log: Path, *arguments: str | Path, urls: int = 0) -> Iterator[Served]
         finally:
             process.kill()
             process.communicate()
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Serve the fixtures' functions."""
+    folder = tmp_path_factory.mktemp("serve")
+    with served(folder / "log", "-t", TEMPLATE, "--backend", request.param) as one:
+        yield one
+    assert one.process.returncode == 0
+    assert f'File "{ROOT / "emulator"}' not in one.log.read_text()  # no traceback of our own
+
+
+@pytest.fixture
+def client(lab: Served) -> Iterator[Client]:
+    """Give boto3's client for it."""
+    made = lab.client()
+    yield made
+    made.close()
 
 
 def refused(call: Callable[..., object], **arguments: object) -> tuple[int, str, str]:
