@@ -42,19 +42,24 @@ class Served:
 
     def client(self) -> Client:
         """A client with credentials that nobody gave out, which tries nothing twice."""
-        return boto3.client(
-            "lambda",
-            endpoint_url=self.address,
-            region_name="us-east-1",
-            aws_access_key_id="anybody",
-            aws_secret_access_key="anything",  # noqa: S106 - no secret: the server looks at no signature
-            config=Config(retries={"max_attempts": 0}, max_pool_connections=50, read_timeout=WAIT_S),
-        )
+        return client_of(self.address)
 
     def ended(self, number: signal.Signals) -> int:
         """Stop it; its exit status."""
         self.process.send_signal(number)
         return self.process.wait(timeout=WAIT_S)
+
+
+def client_of(address: str, *, at_once: int = 50, patience_s: float = WAIT_S) -> Client:
+    """A client with credentials that nobody gave out, which tries nothing twice."""
+    return boto3.client(
+        "lambda",
+        endpoint_url=address,
+        region_name="us-east-1",
+        aws_access_key_id="anybody",
+        aws_secret_access_key="anything",  # noqa: S106 - no secret: the server looks at no signature
+        config=Config(retries={"max_attempts": 0}, max_pool_connections=at_once, read_timeout=patience_s),
+    )
 
 
 @contextmanager
