@@ -50,15 +50,16 @@ class Served:
         return self.process.wait(timeout=WAIT_S)
 
 
-def client_of(address: str, *, at_once: int = 50, patience_s: float = WAIT_S) -> Client:
-    """A client with credentials that nobody gave out, which tries nothing twice."""
+def client_of(address: str, *, at_once: int = 50, patience_s: float = WAIT_S, config: Config | None = None) -> Client:
+    """A client with credentials that nobody gave out, which tries nothing twice; `config` has what else it may be."""
+    settled = Config(retries={"max_attempts": 0}, max_pool_connections=at_once, read_timeout=patience_s)
     return boto3.client(
         "lambda",
         endpoint_url=address,
         region_name="us-east-1",
         aws_access_key_id="anybody",
         aws_secret_access_key="anything",  # noqa: S106 - no secret: the server looks at no signature
-        config=Config(retries={"max_attempts": 0}, max_pool_connections=at_once, read_timeout=patience_s),
+        config=settled if config is None else settled.merge(config),
     )
 
 

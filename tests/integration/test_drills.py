@@ -177,9 +177,9 @@ def test_two_hundred_at_once(backend: str, tmp_path: Path) -> None:
     with ThreadPoolExecutor(AT_ONCE) as pool, drill(tmp_path, backend, memory_mb=128, at_once=AT_ONCE) as one:
         one.invoke("1")
         say("one environment", one.count())
-        for title in ("cold", "warm"):
+        for title, wait in (("cold", 25), ("warm", 5)):  # so long that all are under way at once
             begin = time.monotonic()
-            outcomes = list(pool.map(one.ask, [f"[time.sleep(5), {WHO}][1]"] * AT_ONCE))
+            outcomes = list(pool.map(one.ask, [f"[time.sleep({wait}), {WHO}][1]"] * AT_ONCE))
             took = time.monotonic() - begin
             wrong = [outcome for outcome in outcomes if isinstance(outcome, Exception) or outcome["failed"]]
             assert wrong == [], wrong[:3]
