@@ -6,6 +6,7 @@ import base64
 import json
 import socket
 import time
+from contextlib import closing
 from typing import Any
 
 from emulator.http1 import encode_request
@@ -20,7 +21,8 @@ def events_of(client: Client, name: str = "Streams", event: object = None, **arg
     payload = json.dumps(event or {})
     response = client.invoke_with_response_stream(FunctionName=name, Payload=payload, **arguments)
     assert (response["StatusCode"], response["ExecutedVersion"]) == (200, "$LATEST")
-    return list(response["EventStream"])
+    with closing(response["EventStream"]) as stream:  # or its connection is left to be collected, with a warning
+        return list(stream)
 
 
 def body_of(events: list[dict[str, Any]]) -> bytes:
@@ -44,6 +46,7 @@ def test_parts_come_as_they_are_sent(lab: Served, client: Client) -> None:
     assert first["PayloadChunk"]["Payload"] == b"early"
     assert lab.log.read_text().count("sending 'late") == before
     rest = list(stream)
+    response["EventStream"].close()
     assert body_of(rest) == "late-\u20ac".encode()
     end = end_of(rest)
     assert "ErrorCode" not in end

@@ -119,7 +119,8 @@ def test_any_json(client: Client, value: Any, ascii_only: bool) -> None:  # noqa
 def test_any_json_streamed(client: Client, value: Any) -> None:  # noqa: ANN401 - see above
     """The same through an event stream."""
     response = client.invoke_with_response_stream(FunctionName="Echo", Payload=json.dumps(value))
-    parts = [one["PayloadChunk"]["Payload"] for one in response["EventStream"] if "PayloadChunk" in one]
+    with closing(response["EventStream"]) as stream:
+        parts = [one["PayloadChunk"]["Payload"] for one in stream if "PayloadChunk" in one]
     assert json.dumps(json.loads(b"".join(parts))) == json.dumps(value)
 
 

@@ -18,7 +18,8 @@ def streamed(aws: Cloud, name: str, event: object, **arguments: str) -> tuple[by
     """The payload, put together, and the members of the last event."""
     response = aws.client.invoke_with_response_stream(FunctionName=name, Payload=json.dumps(event), **arguments)
     assert (response["StatusCode"], response["ExecutedVersion"]) == (200, "$LATEST")
-    *chunks, last = list(response["EventStream"])
+    with closing(response["EventStream"]) as stream:  # or its connection is left to be collected, with a warning
+        *chunks, last = list(stream)
     return b"".join(chunk["PayloadChunk"]["Payload"] for chunk in chunks), last["InvokeComplete"]
 
 
