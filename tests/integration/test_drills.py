@@ -158,6 +158,7 @@ def test_a_thousand_crashes(backend: str, tmp_path: Path) -> None:
         begin = time.monotonic()
         for number in range(CRASHES):
             if number == 10:
+                assert one.invoke("7")["payload"] == 7  # an environment that lives is counted both times
                 early = one.count()
                 say("after 10", early)
             answer = one.invoke("os._exit(9)")

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from tests.command import ROOT, WAIT_S
 from tests.drills import LOOK
+from tests.json_values import VALUES
 from tests.serving import CODE, Client, Served, client_of, served
 
 TEMPLATE = f"""
@@ -37,17 +38,6 @@ Resources:
     Type: AWS::Serverless::Function
     Properties: {{Handler: web.handler, CodeUri: {LOOK}, FunctionUrlConfig: {{AuthType: NONE}}}}
 """
-SCALARS = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.integers(min_value=-(2**70), max_value=2**70)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text()
-)
-VALUES = st.recursive(
-    SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=30
-) | st.text(min_size=1000, max_size=5000)
 # What fits a header and a path as the SDK writes them.
 WORDS = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=40)
 NAMES = (
