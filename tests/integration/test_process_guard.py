@@ -118,3 +118,29 @@ def test_one_guard_for_all_and_none_left() -> None:
     [child] = [found for found in psutil.Process().children() if "preflight-guard" in found.cmdline()]
     backend.close()
     assert has_ended(child.pid)
+
+
+def test_control_groups_of_version_2() -> None:
+    """They list and freeze in one folder; a group of another name is not touched."""
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()]
+    root = next((Path(mount[1]) for mount in mounts if mount[2] == "cgroup2" and os.access(mount[1], os.W_OK)), None)
+    if root is None:
+        pytest.skip("this user may make no control groups of version 2 on this machine")
+    folders = [root / f"lambda-preflight-{kind}-{os.getpid()}" for kind in ("guarded", "other")]
+    sleepers = [subprocess.Popen(["sleep", "600"]) for _ in folders]  # noqa: S607 - wherever it is
+    try:
+        for folder, sleeper in zip(folders, sleepers, strict=True):
+            folder.mkdir()
+            (folder / "cgroup.procs").write_text(str(sleeper.pid))
+        (folders[0] / "cgroup.freeze").write_text("1")
+        guard = Guard("lambda-preflight-guarded-", Places(groups=root, freezers=root, unified=True))
+        os.close(guard._pipe)  # as the death of this process would  # noqa: SLF001 - there is no other way
+        guard._pipe = -1  # noqa: SLF001 - see above
+        assert guard._process.wait(20) == 0  # noqa: SLF001 - see above
+        assert sleepers[0].wait(10) == -signal.SIGKILL
+        assert sleepers[1].poll() is None
+    finally:
+        for folder, sleeper in zip(folders, sleepers, strict=True):
+            sleeper.kill()
+            sleeper.wait()
+            folder.rmdir()
