@@ -25,6 +25,7 @@ from emulator.dataset import event_bytes
 from emulator.errors import QuotaError
 from emulator.evaluation import Case, Evaluation
 from emulator.golden_run import Golden, GoldenRun, Progress, environments, sample_of
+from emulator.memory_watch import MemoryWatch
 from emulator.metrics import Evidence, ImportTime, MemoryPoint, PageCache, Sample, Start
 from emulator.package import Weight, weigh
 from emulator.service import LambdaService
@@ -117,7 +118,9 @@ def memory_timeline(service: LambdaService, plan: Plan, sample: Sample | None) -
             plan.config.name,
             event,
             fresh=True,
-            on_memory=lambda at_ms, peak: points.append(MemoryPoint(at_ms=at_ms, bytes=peak)),
+            around=lambda sandbox: MemoryWatch(
+                sandbox, lambda at_ms, peak: points.append(MemoryPoint(at_ms=at_ms, bytes=peak))
+            ),
         )
     return tuple(points)
 

@@ -277,6 +277,10 @@ def _init(percent: float) -> Measure:
     return _percentile(lambda evidence: evidence.cold, lambda sample: sample.init_ms, percent, _NO_COLD)
 
 
+def _init_cpu(evidence: Evidence, metric: Metric) -> Measurement:
+    return _percentile(lambda found: found.cold, lambda sample: sample.init_cpu_ms, 50, _NO_CPU)(evidence, metric)
+
+
 def _warm(figure: Callable[[Sample], float | None], percent: float, none: str = _NO_WARM) -> Measure:
     return _percentile(lambda evidence: evidence.warm, figure, percent, none)
 
@@ -306,6 +310,9 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric(name="init.p50_ms", unit="ms", worse="higher", what="median Init Duration", measure=_init(50)),
     Metric(name="init.p95_ms", unit="ms", worse="higher", what="95th percentile of Init Duration", measure=_init(95)),
     Metric(name="init.max_ms", unit="ms", worse="higher", what="longest Init Duration", measure=_init(100)),
+    Metric(
+        name="init.cpu_p50_ms", unit="ms", worse="higher", what="median CPU time of the Init phase", measure=_init_cpu
+    ),
     Metric(
         name="duration.p50_ms",
         unit="ms",
