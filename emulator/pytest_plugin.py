@@ -34,6 +34,7 @@ _FIGURES: Final = pytest.StashKey[list[str]]()
 _STARTED: Final = pytest.StashKey[float]()
 _REPORT: Final = pytest.StashKey[Path]()
 _TROUBLE: Final = pytest.StashKey[str]()
+_WRONG: Final = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -74,8 +75,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Refuse, before anything runs, a limit that could never be judged: unknown metrics and keys."""
+    if _WRONG in config.stash:
+        items.clear()
     wrong = _wrong(items)
-    if wrong and not _is_worker(config):
+    if wrong:
         raise pytest.UsageError(wrong)
 
 
@@ -83,12 +86,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """The same in a worker of xdist, where a usage error would end in a traceback: its file cannot be collected."""
+    """The same in a worker of xdist, where a usage error would end in a traceback: the file cannot be collected."""
     report = yield
     if _is_worker(collector.config) and report.passed:
         wrong = _wrong(item for item in report.result or () if isinstance(item, pytest.Item))
         if wrong:
             report.outcome, report.longrepr, report.result = "failed", wrong, []
+            collector.config.stash[_WRONG] = True
     return report
 
 

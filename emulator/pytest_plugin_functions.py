@@ -304,11 +304,12 @@ class LambdaFunctions:
         return weight
 
     def _gates(self, function: LambdaFunction) -> FunctionGates:
-        """What preflight.toml beside the template says of the function; nothing where it does not know it."""
+        """What preflight.toml beside the template says of the function, by whichever of its names; else nothing."""
         path = self.template.parent / FILE_NAME
         known = {one.name: one for one in read(path)} if path.exists() else {}
         found = known.get(function.asked) or known.get(function.name)
-        return found or FunctionGates(name=function.asked, gates=())
+        same = (one for name, one in known.items() if self.config(name).name == function.name)
+        return found or next(same, None) or FunctionGates(name=function.asked, gates=())
 
     def close(self) -> None:
         """End everything; may be called more than once."""

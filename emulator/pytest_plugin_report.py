@@ -62,7 +62,7 @@ def summary(tests: Sequence[Figures]) -> Iterator[str]:
         yield from folded("note: ", note)
     several = len({one.backend for one in tests}) > 1
     for one in tests:
-        yield f"{one.test} [{one.backend}]" if several else one.test
+        yield f"{one.test} ({one.backend})" if several and one.backend not in one.test else one.test
         for function in one.functions:
             yield from _lines(function)
     if any(_disturbed(function.evidence) for one in tests for function in one.functions):
