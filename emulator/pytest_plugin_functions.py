@@ -109,15 +109,15 @@ class LambdaFunction:
         self,
         service: LambdaService,
         config: FunctionConfig,
-        asked: str,
+        names: frozenset[str],
         measured: Measured | None,
         turns: Turns,
         *,
         warmth: _Warmth | None = None,
     ) -> None:
         self.config = config
-        self.asked = asked
-        """The name it was asked for by: logical id or `FunctionName`."""
+        self.names = names
+        """Logical id and `FunctionName`."""
         self._service = service
         self._measured = measured
         self._turns = turns
@@ -157,8 +157,8 @@ class LambdaFunction:
 
     def for_test(self, record: Record) -> LambdaFunction:
         """The same environment, with figures that go to this test."""
-        measured = record.of(self.config, self.asked)
-        return LambdaFunction(self._service, self.config, self.asked, measured, self._turns, warmth=self._warmth)
+        measured = record.of(self.config, self.names)
+        return LambdaFunction(self._service, self.config, self.names, measured, self._turns, warmth=self._warmth)
 
     def evaluate(self, gates: FunctionGates, folder: Path) -> Evaluation:
         """Answer and score a golden dataset, the first cases one by one, so that their times are told too."""
@@ -199,6 +199,7 @@ class LambdaFunctions:
     notes: list[str] = field(default_factory=list)
     _backend: Backend | None = None
     _versions: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    _aliases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     _warm: dict[tuple[Any, ...], LambdaFunction] = field(default_factory=dict)
 
     @property
@@ -246,21 +247,22 @@ class LambdaFunctions:
             found = replace(found, environment=MappingProxyType({**found.environment, **environment}))
         return found
 
-    def start(self, config: FunctionConfig, asked: str, record: Record | None = None) -> LambdaFunction:
+    def start(self, config: FunctionConfig, name: str, record: Record | None = None) -> LambdaFunction:
         """A function with environments of its own; whoever asked closes it."""
         validate(config)
-        measured = None if record is None else record.of(config, asked)
+        names = self._names(name)
+        measured = None if record is None else record.of(config, names)
         service = LambdaService({config.name: config}, _Lent(self.backend))
-        return LambdaFunction(service, config, asked, measured, self.turns)
+        return LambdaFunction(service, config, names, measured, self.turns)
 
-    def warm(self, config: FunctionConfig, asked: str, event: object) -> LambdaFunction:
+    def warm(self, config: FunctionConfig, name: str, event: object) -> LambdaFunction:
         """A function that is kept for the session, and has just been invoked with `event` where it was not warm.
 
         ConfigurationError where it is not warm after that: its Init phase fails, or this event ends its environment.
         """
         key = (config.name, config.memory_mb, config.timeout_s, tuple(sorted(config.environment.items())))
         if key not in self._warm:
-            self._warm[key] = self.start(config, asked)
+            self._warm[key] = self.start(config, name)
         function = self._warm[key]
         if function.lost:
             result = function.invoke(event)
@@ -300,16 +302,24 @@ class LambdaFunctions:
         config = self.config(name)
         with self.turns.turn():
             weight = weigh(config, zipped=True)
-        record.add_weight(config, name, weight)
+        record.add_weight(config, self._names(name), weight)
         return weight
 
+    def _names(self, name: str) -> frozenset[str]:
+        """Logical id and `FunctionName` of one function, so that markers, gates and baseline may use either."""
+        from emulator import template  # noqa: PLC0415 - `settled` does without, where it can
+
+        if not self._aliases:
+            self._aliases = template.load(self.template, parameters=self.parameters).aliases
+        logical_id = self._aliases[name]
+        return frozenset(alias for alias, known in self._aliases.items() if known == logical_id)
+
     def _gates(self, function: LambdaFunction) -> FunctionGates:
-        """What preflight.toml beside the template says of the function, by whichever of its names; else nothing."""
+        """What preflight.toml beside the template says of the function; nothing where it does not name it."""
         path = self.template.parent / FILE_NAME
-        known = {one.name: one for one in read(path)} if path.exists() else {}
-        found = known.get(function.asked) or known.get(function.name)
-        same = (one for name, one in known.items() if self.config(name).name == function.name)
-        return found or next(same, None) or FunctionGates(name=function.asked, gates=())
+        known = read(path) if path.exists() else ()
+        found = next((one for one in known if one.name in function.names), None)
+        return found or FunctionGates(name=function.name, gates=())
 
     def close(self) -> None:
         """End everything; may be called more than once."""

@@ -78,10 +78,10 @@ class Figures:
 
 @dataclass(slots=True, kw_only=True)
 class Measured:
-    """One function, at one size, in one test. `asked` are the names it was asked for by."""
+    """One function, at one size, in one test. `names` are the logical id and the `FunctionName`."""
 
     config: FunctionConfig
-    asked: set[str] = field(default_factory=set)
+    names: frozenset[str] = frozenset()
     samples: list[Sample] = field(default_factory=list)
     weight: Weight | None = None
     evaluation: Evaluation | None = None
@@ -94,7 +94,7 @@ class Record:
         self.test = test
         self._source = source
         self._measured: list[Measured] = []
-        self._weights: dict[str, tuple[Weight, set[str], FunctionConfig]] = {}
+        self._weights: dict[str, tuple[Weight, frozenset[str], FunctionConfig]] = {}
         self._watched: Callable[[float], Disturbance] | None = None
 
     @property
@@ -102,43 +102,42 @@ class Record:
         """Whether nothing was measured."""
         return not self._weights and not any(one.samples for one in self._measured)
 
-    def of(self, config: FunctionConfig, asked: str) -> Measured:
+    def of(self, config: FunctionConfig, names: frozenset[str]) -> Measured:
         """Where figures of this function at this size go."""
         if self._watched is None:
             self._watched = watch()
         found = next((one for one in self._measured if one.config == config), None)
         if found is None:
-            found = Measured(config=config)
+            found = Measured(config=config, names=names)
             self._measured.append(found)
-        found.asked |= {asked, config.name}
         return found
 
-    def add_weight(self, config: FunctionConfig, asked: str, weight: Weight) -> None:
+    def add_weight(self, config: FunctionConfig, names: frozenset[str], weight: Weight) -> None:
         """A package weighs the same whatever the memory size, so this is for every size of the function."""
-        self._weights[config.name] = weight, {asked, config.name}, config
+        self._weights[config.name] = weight, names, config
 
     def finish(self, limits: Iterable[Limit]) -> Figures:
         """Compute and judge."""
         limits = tuple(limits)
         measured = [one for one in self._measured if one.samples]
-        for name, (weight, asked, config) in self._weights.items():
+        for name, (weight, names, config) in self._weights.items():
             same = [one for one in measured if one.config.name == name]
             if not same:
-                same = [Measured(config=config)]
+                same = [Measured(config=config, names=names)]
                 measured += same
             for one in same:
-                one.weight, one.asked = weight, one.asked | asked
+                one.weight = weight
         self._check(limits, measured)
         where = self._source.surroundings
         disturbance = self._disturbance(measured)
-        names = [one.config.name for one in measured]
+        told = [one.config.name for one in measured]
         return Figures(
             test=self.test,
             backend=where.backend,
             capabilities=where.capabilities,
             versions=where.versions,
             functions=tuple(
-                self._judged(one, limits, where, disturbance, alone=names.count(one.config.name) == 1)
+                self._judged(one, limits, where, disturbance, alone=told.count(one.config.name) == 1)
                 for one in measured
             ),
             notes=where.notes,
@@ -146,7 +145,7 @@ class Record:
 
     def _check(self, limits: Iterable[Limit], measured: Iterable[Measured]) -> None:
         """A limit for a function that the test never measured would pass unseen."""
-        known = {name for one in measured for name in one.asked}
+        known = {name for one in measured for name in one.names}
         for limit in limits:
             if limit.function is None and not known:
                 message = f"lambda_limit({limit.gate.metric!r}): not measured, so not passed: the test invoked nothing"
@@ -182,7 +181,7 @@ class Record:
             disturbance=disturbance,
         )
         measurements = measure_all(evidence)
-        gates = [limit.gate for limit in limits if limit.function is None or limit.function in one.asked]
+        gates = [limit.gate for limit in limits if limit.function is None or limit.function in one.names]
         notes = () if disturbance is None else tuple(f"disturbed: {note}" for note in disturbance.notes)
         return FunctionReport(
             name=one.config.name if alone else f"{one.config.name}@{one.config.memory_mb}MB",
@@ -240,7 +239,7 @@ def _baseline(one: Measured, gates: Iterable[Gate], where: Surroundings) -> Base
         return None
     value = baseline.read(path)
     there = baseline.differences(value, machine=read_machine(), backend=where.backend, versions=where.versions)
-    for name in sorted(one.asked):
+    for name in sorted(one.names):
         found = baseline.of_function(value, name, path.name, tuple(there))
         if found is not None:
             return found

@@ -106,7 +106,7 @@ def _lines(function: FunctionReport) -> Iterator[str]:
     told = [f"{short} {_number(found[name])}" for name, short in _SHOWN.items() if name in found]
     failed = found.get("errors.count")
     told += [f"{_number(failed)} failed"] if failed is not None and failed.value else []
-    title = f"  {function.name} {evidence.config.memory_mb} MB: "
+    title = f"  {evidence.config.name} {evidence.config.memory_mb} MB: "
     yield from folded(title, f"{', '.join(told) or 'nothing measured'}{_counts(evidence)}")
     for verdict in function.verdicts:
         word = f"    {_WORDS[verdict.status]} "

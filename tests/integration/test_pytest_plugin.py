@@ -142,7 +142,7 @@ def figures(folder: Path) -> dict[str, dict[str, float]]:
         if figure["value"] is not None
     }
     found = {
-        case.attrib["name"]: {
+        f"{case.attrib['classname']}.{case.attrib['name']}": {
             one.attrib["name"]: float(one.attrib["value"])
             for one in case.iter("property")
             if one.attrib["name"].startswith("lambda.")
@@ -166,27 +166,31 @@ def test_a_run(project: Path, pytester: pytest.Pytester, backend: str) -> None:
             "  why it matters: a tiny one",
             "*lambda_limit: labels: quality.score: not measured, so not passed: there is no golden dataset*",
             "*not measured, so not passed: the test asked for no function*",
-            "test_f.py:*: lambda_limit('memory.max_mb'): the test measured no function 'G'*",
+            "lambda_limit('memory.max_mb'): the test measured no function 'G'",
+            "hint: It measured: F, labels.",
             "test_f.py:*: *no function 'E'",
             "hint: There *",
             f"{backend} backend: *",
             "test_f.py::test_golden",
-            "  labels@256MB 256 MB: init * memory * score 0.9 *",
+            "  labels 256 MB: init *",
             "    WARN quality.score: 0.9 is 0.05 below the min of 0.95*",
         ]
     )
     result.stdout.no_fnmatch_line("*traceback entries are hidden*")
     found = figures(project)
-    assert found["test_golden"]["lambda.labels@256MB.quality.score"] == 0.9
-    assert found["test_golden"]["lambda.labels@512MB.quality.score"] == 0.9
-    assert found["test_example"].keys() >= {"lambda.labels.init.max_ms", "lambda.labels.cpu.p50_ms"}
-    assert found["test_package"].keys() >= {"lambda.labels.package.unzipped_mb", "lambda.labels.package.zipped_mb"}
-    assert "lambda.labels.memory.max_mb" in found["test_too_much"]
-    assert not found["test_nothing_invoked"]
+    assert found["test_f.test_golden"]["lambda.labels@256MB.quality.score"] == 0.9
+    assert found["test_f.test_golden"]["lambda.labels@512MB.quality.score"] == 0.9
+    assert found["test_f.test_example"].keys() >= {"lambda.labels.init.max_ms", "lambda.labels.cpu.p50_ms"}
+    assert found["test_f.test_package"].keys() >= {
+        "lambda.labels.package.unzipped_mb",
+        "lambda.labels.package.zipped_mb",
+    }
+    assert "lambda.labels.memory.max_mb" in found["test_f.test_too_much"]
+    assert not found["test_f.test_nothing_invoked"]
 
 
 def test_xdist(project: Path, pytester: pytest.Pytester) -> None:
-    """Figures of workers reach the controller's summary, properties and report; `-x` and a failed limit go together."""
+    """Figures of workers reach the controller's summary, JUnit properties and report."""
     pytester.makepyfile(test_f=TESTS, test_g=TESTS)
     arguments = ("-n", "2", "--dist", "loadfile", "-k", "example or golden or too_much", "--lambda-backend", "process")
     given = ("--lambda-report", "report.json", "--junitxml", "junit.xml", "--lambda-template", "template.yaml")

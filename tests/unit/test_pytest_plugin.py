@@ -45,11 +45,16 @@ def sample(memory_mb: float, *, init_ms: float | None = None) -> Sample:
     return Sample(start=start, at_s=0.0, duration_ms=5.0, billed_ms=5, init_ms=init_ms, cpu_ms=2.0, memory_bytes=memory)
 
 
+def names(name: str) -> frozenset[str]:
+    """A function's two."""
+    return frozenset({name, f"{name}Id"})
+
+
 def record(*configs: FunctionConfig, source: Source | None = None) -> Record:
     """A test that invoked each function once cold with 100 MB and once warm with 110 MB."""
     made = Record("test_f.py::test_it", source or Source())
     for one in configs:
-        made.of(one, f"{one.name}Id").samples.extend([sample(100, init_ms=300.0), sample(110)])
+        made.of(one, names(one.name)).samples.extend([sample(100, init_ms=300.0), sample(110)])
     return made
 
 
@@ -76,7 +81,7 @@ def test_not_measured_is_not_passed() -> None:
 def test_nothing_invoked_is_not_passed() -> None:
     """A function that was made and never invoked was not measured."""
     made = Record("test_f.py::test_it", Source())
-    made.of(config(), "F")
+    made.of(config(), names("F"))
     assert made.empty
     with pytest.raises(ConfigurationError, match="not measured, so not passed"):
         made.finish(limits(max=1))
@@ -128,11 +133,11 @@ def test_a_weight_is_that_of_every_size() -> None:
         file_count=1,
     )
     made = record(config(), config(memory_mb=1024))
-    made.add_weight(config(), "F", weight)
+    made.add_weight(config(), names("F"), weight)
     figures = made.finish(limits("package.unzipped_mb", max=3))
     assert [verdict.status for one in figures.functions for verdict in one.verdicts] == ["PASS", "PASS"]
     alone = Record("test_f.py::test_it", Source())
-    alone.add_weight(config(), "F", weight)
+    alone.add_weight(config(), names("F"), weight)
     assert not alone.empty
     assert alone.finish(limits("package.layers_mb", max=1)).failed
 
@@ -168,7 +173,7 @@ def test_a_baseline_beside_the_template(tmp_path: Path) -> None:
 )
 def test_a_limit_that_cannot_be_judged(metric: object, table: dict[str, object], says: str, hint: str | None) -> None:
     """The same rules as in preflight.toml; the message names the test."""
-    with pytest.raises(ConfigurationError, match="^test_f") as caught:
+    with pytest.raises(ConfigurationError, match=r"^test_f") as caught:
         limit(metric, table, "test_f.py::test_it")
     assert caught.value.message.startswith("test_f.py::test_it, lambda_limit")
     assert says in caught.value.message
@@ -280,7 +285,7 @@ def test_invocations_are_recorded(turns: Turns) -> None:
     """Events as JSON, or bytes as they are; a new environment where a cold start is asked for."""
     service = FakeService(lambda event: result(event, cold=event == 1))
     made = Record("test_f.py::test_it", Source())
-    function = LambdaFunction(service.as_service(), config(), "FId", made.of(config(), "FId"), turns)
+    function = LambdaFunction(service.as_service(), config(), names("F"), made.of(config(), names("F")), turns)
     states = [function.lost]
     assert function.invoke(1).payload == 1
     assert function.invoke(b"2", cold=True).payload == 2
@@ -291,7 +296,7 @@ def test_invocations_are_recorded(turns: Turns) -> None:
         ("retire", False),
         ("invoke", True),
     ]
-    assert len(made.of(config(), "F").samples) == 2
+    assert len(made.of(config(), names("F")).samples) == 2
     assert repr(function) == "<LambdaFunction F 512 MB>"
 
 
