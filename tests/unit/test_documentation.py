@@ -9,12 +9,13 @@ from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from signal import SIGPIPE
-from typing import Final
+from types import SimpleNamespace
+from typing import Final, cast
 
 import click
 import pytest
 
-from emulator import cli, errors, measure, metrics
+from emulator import cli, errors, measure, metrics, pytest_plugin
 from emulator.gate_config import FunctionGates
 from emulator.gates import RULES, Gate
 from emulator.scorers import NAMES as SCORERS
@@ -23,6 +24,7 @@ ROOT: Final = Path(__file__).parents[2]
 README: Final = ROOT / "README.md"
 PAGES: Final = (README, *sorted((ROOT / "docs").glob("*.md")))
 REFERENCE: Final = ROOT / "docs" / "reference.md"
+PYTEST: Final = ROOT / "docs" / "test-in-pytest.md"
 README_LINES: Final = 150  # three minutes from top to bottom
 
 # Read by the libraries that we hand the work to: the Docker SDK, and Python's tempfile.
@@ -71,12 +73,12 @@ def anchors(path: Path) -> set[str]:
     return {slug(heading) for heading in re.findall(r"^#+ (.+)$", prose(path), re.MULTILINE)}
 
 
-def section(heading: str) -> str:
-    """The text of the reference below that heading, until the next of its rank or above."""
-    text = REFERENCE.read_text(encoding="utf-8")
+def section(heading: str, page: Path = REFERENCE) -> str:
+    """The text below that heading, until the next of its rank or above."""
+    text = page.read_text(encoding="utf-8")
     level = len(heading) - len(heading.lstrip("#"))
     found = re.search(rf"^{re.escape(heading)}\n(.*?)(?=^#{{1,{level}}} |\Z)", text, re.MULTILINE | re.DOTALL)
-    assert found, f"{REFERENCE.name} has no {heading}"
+    assert found, f"{page.name} has no {heading}"
     return found[1]
 
 
@@ -116,6 +118,26 @@ def _environment_names() -> Iterator[str]:
                     yield name
                 case ast.keyword(arg="envvar", value=ast.Constant(value=str(name))):
                     yield name
+
+
+def plugin_options() -> list[str]:
+    """Of the pytest plugin, in the order of its help."""
+    found = []
+
+    class Group:
+        def addoption(self, name: str, **_attributes: object) -> None:
+            found.append(name)
+
+    parser = SimpleNamespace(getgroup=lambda *_: Group())
+    pytest_plugin.pytest_addoption(cast("pytest.Parser", parser))
+    return found
+
+
+def plugin_fixtures() -> set[str]:
+    """What it decorates."""
+    tree = ast.parse(Path(pytest_plugin.__file__).read_text(encoding="utf-8"))
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    return {node.name for node in functions if any("pytest.fixture" in ast.unparse(one) for one in node.decorator_list)}
 
 
 def _is_environ(node: ast.expr) -> bool:
@@ -237,6 +259,15 @@ def test_every_exit_status_is_told() -> None:
     assert [int(row[0]) for row in rows(section("## Exit status"))] == sorted(statuses)
 
 
+def test_the_pytest_plugin_is_told() -> None:
+    """Its options and fixtures, and no other."""
+    told = [code.partition(" ")[0] for code in first_cells(section("## Options", PYTEST))]
+    assert told == plugin_options()
+    fixtures = [code.partition("(")[0] for code in first_cells(section("## Fixtures", PYTEST))]
+    assert "lambda_function" in fixtures
+    assert sorted(fixtures) == sorted(plugin_fixtures())
+
+
 def test_every_environment_variable_is_told() -> None:
     """What the code reads, and what libraries read for it, and no other."""
     read = environment_names()
@@ -267,6 +298,7 @@ def test_commands_that_are_shown_can_be_typed(path: Path) -> None:
 def test_names_in_the_text_are_there(path: Path) -> None:
     """Options, metrics and variables of ours, wherever they are named; options of others never begin a code span."""
     every = {name for command in commands().values() for name in options(command)} | {"--help", "--version"}
+    every |= {*plugin_options(), "-p"}
     text = path.read_text(encoding="utf-8")
     spans = [code for code in _CODE.findall(prose(path)) if _OPTION.match(code)]
     assert {name for code in spans if (name := code.partition(" ")[0]) not in every} == set()
