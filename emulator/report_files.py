@@ -30,8 +30,14 @@ def _junit(report: Report) -> bytes:
     return as_junit(report)
 
 
+def _html(report: Report) -> bytes:
+    from emulator.report_html import as_page  # noqa: PLC0415 - see above
+
+    return as_page(report)
+
+
 FORMATS: Final[Mapping[str, Callable[[Report], bytes]]] = MappingProxyType(
-    {".json": _json, ".md": _markdown, ".xml": _junit}
+    {".json": _json, ".md": _markdown, ".xml": _junit, ".html": _html}
 )
 """A further format is a module `report_NAME` and a line here."""
 

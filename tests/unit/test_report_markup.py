@@ -15,13 +15,12 @@ from markdown_it import MarkdownIt
 from emulator import report_files
 from emulator.gates import Gate, judge
 from emulator.metrics import Measurement
-from emulator.report import Report
 from emulator.report_junit import as_junit
 from emulator.report_markdown import as_markdown, escaped
-from tests.reports import evaluation, evidence, report, weight
+from tests.reports import evidence, holding, report
 
 BASE = report()
-SLOW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SLOW = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 NASTY = """<script>alert("x")</script> & 'a' | `b` | **c** _d_ [e](f) ![g](h) $i$ ~~j~~ \\ ]]> --> | www.k.l"""
 GITHUB = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
@@ -41,22 +40,6 @@ ELEMENTS: dict[str, tuple[set[str], set[str]]] = {
     "system-out": (set(), set()),
 }
 TIME = re.compile(r"(([0-9]{0,3},)*[0-9]{3}|[0-9]{0,3})*(\.[0-9]{0,3})?")
-
-
-def holding(words: str) -> Report:
-    """A report with these words wherever a user's words may stand."""
-    made = evaluation()
-    failure = replace(made.failures[0], case_id=words, event={words: words}, error=replace(made.failures[0].error))
-    found = evidence(
-        weight=weight(parts=tuple(replace(part, name=words, archive=words) for part in weight().parts)),
-        evaluation=replace(made, dataset=words, scorer=words, failures=(failure,)),
-        imports=tuple(replace(one, module=words) for one in evidence().imports),
-    )
-    measured = Measurement(name="init.p50_ms", value=2.0, unit="ms", n=1, note=words)
-    gates = [Gate(metric="init.p50_ms", limits={"max": 1.0}, reason=words)]
-    verdicts = tuple(replace(one, message=words, look_at=(words,)) for one in judge([measured], gates))
-    function = replace(BASE.functions[0], name=words, evidence=found, verdicts=verdicts, notes=(words,))
-    return replace(BASE, functions=(function,), versions={words: words}, baseline=words, notes=(words,))
 
 
 def validated(content: bytes) -> ET.Element:
