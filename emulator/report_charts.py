@@ -44,14 +44,14 @@ def latency(evidence: Evidence) -> bytes | None:
         return None
     with axes_of("percentile of the warm calls", "ms", HALF) as (figure, axes):
         marked = _percentiles(axes, durations, BLUE, "Duration")
-        for percent, at in zip(_PERCENTILES, marked, strict=True):
+        for percent, at, above in zip(_PERCENTILES, marked, (True, False, True), strict=True):  # the last two lie close
             axes.annotate(
                 f"p{percent}",
                 (percent, at),
-                xytext=(-4, 3),
+                xytext=(-4, 3) if above else (0, -5),
                 textcoords="offset points",
-                ha="right",
-                va="bottom",
+                ha="right" if above else "center",
+                va="bottom" if above else "top",
                 fontsize=_SMALL,
                 color=SOFT_INK,
             )
