@@ -10,6 +10,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 # ENGINE=no leaves out what needs a Docker engine.
 ENGINE ?= yes
+# Two at once, and all tests of one backend in the same of the two; PYTEST_ARGS="-n 0" runs them one by one.
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 export PYTHON ENGINE
@@ -27,7 +28,7 @@ ifneq ($(shell $(PY) -c '' 2>/dev/null && cat $(VENV)/.home 2>/dev/null),$(CURDI
 $(VENV)/.home: FORCE
 endif
 
-.PHONY: help demo test soak bench lint format lock clean handlers-build FORCE
+.PHONY: help demo test soak bench fidelity lint format lock clean handlers-build FORCE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -36,13 +37,16 @@ demo: $(VENV)/.run handlers-build ## real invocations of the reference functions
 	@scripts/demo
 
 test: refuse-in-ci lint handlers-build ## lint, types, import rules and all tests (ENGINE=no: without those that need Docker)
-	@$(with_engine); $(PY) -m pytest $(PYTEST_ARGS)
+	@$(with_engine); $(PY) -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
 
 soak: refuse-in-ci $(VENV)/.test handlers-build ## the tests that run for minutes
 	@$(with_engine); $(PY) -m pytest -m soak --timeout=0 $(PYTEST_ARGS)
 
 bench: $(VENV)/.test $(VENV)-bench/.made handlers-build ## measure beside sam local and AWS's RIE, in one run
 	@$(with_engine); $(PY) -m benchmarks --sam $(VENV)-bench/bin/sam $(BENCH_ARGS)
+
+fidelity: $(VENV)/.test ## the CPU model beside published measurements of real Lambda
+	@$(with_engine); $(PY) -m benchmarks.fidelity $(BENCH_ARGS)
 
 lint: $(VENV)/.test ## ruff, mypy --strict and the import rules
 	@$(VENV)/bin/ruff check

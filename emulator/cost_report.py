@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from emulator import html_page, plots
+from emulator.intervals import Estimate
 from emulator.monthly import VOLUMES, Comparison, Month, Spending, month_of
 from emulator.prices import PriceList
 from emulator.text_table import text_table
 
 if TYPE_CHECKING:
+    from emulator.calibration import Calibration
     from emulator.plots import Kind
 
 _PERCENT: Final = 100
@@ -19,13 +22,39 @@ _VOLUME_HEADERS: Final = ("requests a month", "Lambda", "a million", "cold start
 _SERVER_HEADERS: Final = ("always-on server", "a month", "cheaper from", "its CPU then", "its CPU as asked")
 
 
-def as_text(name: str, found: Spending, listed: PriceList) -> str:
+def predicted(found: Spending, factor: Calibration, listed: PriceList) -> Estimate:
+    """What the month would cost with Lambda's own speed, by the calibration's range; never in place of the figures."""
+
+    def usd(of_duration: float, of_init: float) -> float:
+        profile = found.profile
+        init_ms = profile.cold_billed_ms - profile.warm_billed_ms  # a cold one's slower handler goes with its init
+        warm_ms = profile.warm_billed_ms * of_duration
+        scaled = replace(profile, warm_billed_ms=warm_ms, cold_billed_ms=warm_ms + init_ms * of_init)
+        return month_of(scaled, found.asked.requests, listed, free_tier=found.free_tier).bill.usd
+
+    duration, init = factor.duration, factor.init or factor.duration
+    value = usd(duration.value, init.value)
+    if duration.low is None or duration.high is None:
+        return Estimate(value=value, n=duration.n, method="calibrated")
+    low = usd(duration.low, init.value if init.low is None else init.low)
+    high = usd(duration.high, init.value if init.high is None else init.high)
+    return Estimate(value=value, n=duration.n, low=low, high=high, method="calibrated")
+
+
+def as_text(name: str, found: Spending, listed: PriceList, on_lambda: Estimate | None = None) -> str:
     """The volume asked for line by line, then the tables."""
     asked = found.asked
     lines = [f"{name}: {count(asked.requests)} requests a month cost {dollars(asked.bill.usd)} on Lambda", ""]
     for line in asked.bill.lines:
         item = line.item.replace("_", " ")
         lines.append(f"  {item:<20} {dollars(line.usd):>12}  ({line.quantity:,.0f} {line.unit})")
+    if on_lambda is not None:
+        between = (
+            ""
+            if on_lambda.low is None or on_lambda.high is None
+            else (f" ({dollars(on_lambda.low)} to {dollars(on_lambda.high)})")
+        )
+        lines += ["", f"predicted with Lambda's own speed, as calibrated: {dollars(on_lambda.value)}{between}"]
     lines += ["", text_table(_VOLUME_HEADERS, _volume_rows(found))]
     lines += ["", text_table(_SERVER_HEADERS, _server_rows(found))]
     return "\n".join([*lines, "", *basis(found, listed)])

@@ -20,7 +20,7 @@ from emulator.gates import Baseline, Verdict, judge
 from emulator.golden_run import Progress, golden
 from emulator.intervals import SEED
 from emulator.machine import Machine
-from emulator.measure import Plan, collect, slowest_imports, weighed, with_import_times
+from emulator.measure import Plan, collect, memory_timeline, slowest_imports, weighed, with_import_times
 from emulator.metrics import Evidence, PageCache, measure_all
 from emulator.package import Weight
 from emulator.report import FunctionReport, Report
@@ -107,7 +107,8 @@ def run(
         evidence = collect(service, [task.plan for task in tasks], [task.weight for task in tasks], progress)
         there = () if compared is None else _differences(compared, machine, backend, versions)
         functions = []
-        for task, gathered in zip(tasks, evidence, strict=True):
+        for task, found in zip(tasks, evidence, strict=True):
+            gathered = replace(found, timeline=memory_timeline(service, task.plan, found.worst))
             judged = _judged(task, gathered, compared, there, updating=updating)
             if any(verdict.metric.startswith(_ON_THE_START) and _past(verdict) for verdict in judged.verdicts):
                 with_imports = replace(gathered, imports=_imports(service, task.plan))

@@ -22,7 +22,8 @@ from emulator.metrics import Sample, Start
 from emulator.scorers import Scorer, score_case
 from emulator.scorers import find as find_scorer
 from emulator.scoring import compare, estimate
-from emulator.service import LambdaService, fit_in_memory
+from emulator.service import LambdaService
+from emulator.spec import fit_in_memory
 from emulator.surroundings import read_machine
 
 NO_ANSWER: Final = "Preflight.NoAnswer"

@@ -25,7 +25,8 @@ from emulator.dataset import event_bytes
 from emulator.errors import QuotaError
 from emulator.evaluation import Case, Evaluation
 from emulator.golden_run import Golden, GoldenRun, Progress, environments, sample_of
-from emulator.metrics import Evidence, ImportTime, PageCache, Sample, Start
+from emulator.memory_watch import MemoryWatch
+from emulator.metrics import Evidence, ImportTime, MemoryPoint, PageCache, Sample, Start
 from emulator.package import Weight, weigh
 from emulator.service import LambdaService
 from emulator.surroundings import watch
@@ -102,6 +103,26 @@ def parse_imports(log: str) -> tuple[ImportTime, ...]:
         for own, total, _, name in _IMPORT_LINE.findall(log)
     ]
     return tuple(sorted(found, key=lambda one: -one.total_ms))
+
+
+def memory_timeline(service: LambdaService, plan: Plan, sample: Sample | None) -> tuple[MemoryPoint, ...]:
+    """How memory grows in a new environment with the event of this sample; empty where no sample tells of memory."""
+    if sample is None:
+        return ()
+    event = plan.first_event
+    if plan.golden is not None and sample.case_id is not None:
+        event = next(event_bytes(case) for case in plan.golden.dataset.cases() if case.id == sample.case_id)
+    points: list[MemoryPoint] = []
+    with closing(_Retired(service, plan.config.name)):
+        service.invoke(
+            plan.config.name,
+            event,
+            fresh=True,
+            around=lambda sandbox: MemoryWatch(
+                sandbox, lambda at_ms, peak: points.append(MemoryPoint(at_ms=at_ms, bytes=peak))
+            ),
+        )
+    return tuple(points)
 
 
 class _Retired:

@@ -52,7 +52,7 @@ class ImportTime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryPoint:
-    """Memory of an environment at one instant of an invocation, page cache included."""
+    """The peak of an environment's memory until one instant of an invocation, as Max Memory Used has it."""
 
     at_ms: float
     bytes: int
@@ -74,7 +74,7 @@ class Evidence:
     imports: tuple[ImportTime, ...] = ()
     """Slowest first; only gathered where a gate on the start failed."""
     timeline: tuple[MemoryPoint, ...] = ()
-    """Of the invocation that needed most memory, run once more."""
+    """Of the event that needed most memory, sent once more to a new environment."""
 
     @property
     def cold(self) -> tuple[Sample, ...]:
@@ -276,6 +276,10 @@ def _init(percent: float) -> Measure:
     return _percentile(lambda evidence: evidence.cold, lambda sample: sample.init_ms, percent, _NO_COLD)
 
 
+def _init_cpu(evidence: Evidence, metric: Metric) -> Measurement:
+    return _percentile(lambda found: found.cold, lambda sample: sample.init_cpu_ms, 50, _NO_CPU)(evidence, metric)
+
+
 def _warm(figure: Callable[[Sample], float | None], percent: float, none: str = _NO_WARM) -> Measure:
     return _percentile(lambda evidence: evidence.warm, figure, percent, none)
 
@@ -305,6 +309,9 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric(name="init.p50_ms", unit="ms", worse="higher", what="median Init Duration", measure=_init(50)),
     Metric(name="init.p95_ms", unit="ms", worse="higher", what="95th percentile of Init Duration", measure=_init(95)),
     Metric(name="init.max_ms", unit="ms", worse="higher", what="longest Init Duration", measure=_init(100)),
+    Metric(
+        name="init.cpu_p50_ms", unit="ms", worse="higher", what="median CPU time of the Init phase", measure=_init_cpu
+    ),
     Metric(
         name="duration.p50_ms",
         unit="ms",

@@ -6,7 +6,7 @@ import io
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rich import box
 from rich.console import Console
@@ -14,6 +14,9 @@ from rich.table import Table
 
 from emulator.limits import quota
 from emulator.package import Finding, Weight
+
+if TYPE_CHECKING:
+    from emulator.package.build import Package
 
 MIB: Final = 1024 * 1024
 _DIRECT: Final = "Zipped package, uploaded directly"
@@ -58,6 +61,24 @@ def as_dict(weight: Weight) -> Mapping[str, Any]:
     }
 
 
+def built_dict(built: Package) -> Mapping[str, Any]:
+    """What was written, to go beside the weight."""
+    return {
+        "outputs": [asdict(one) | {"path": str(one.path)} for one in built.outputs],
+        "stripped_bytes": built.stripped_bytes,
+        "notes": list(built.notes),
+    }
+
+
+def built_lines(built: Package) -> Iterator[str]:
+    """The same in lines, and an empty one."""
+    for one in built.outputs:
+        yield f"{one.path}\n  {one.bytes:,} bytes, sha256 {one.sha256}"
+    if built.stripped_bytes:
+        yield f"left out: {megabytes(built.stripped_bytes)}"
+    yield ""
+
+
 def as_text(weight: Weight, *, top: int, width: int) -> str:
     """Sizes against the limits, the heaviest `top` parts and files, then what was found."""
     text = io.StringIO()
@@ -76,7 +97,8 @@ def as_text(weight: Weight, *, top: int, width: int) -> str:
         console.print()
     for line in _told(weight, width):
         console.print(line, soft_wrap=True)
-    return "\n".join(line.rstrip() for line in text.getvalue().rstrip().splitlines())
+    lines = "\n".join(line.rstrip() for line in text.getvalue().rstrip().splitlines())
+    return lines.encode("utf-8", "backslashreplace").decode()  # a file's name may be anything
 
 
 def megabytes(size: int) -> str:
@@ -140,12 +162,13 @@ def _told(weight: Weight, width: int) -> Iterator[str]:
     rest = [one for one in findings if one.code not in (*_SIZE, *_LOADING, *_BYTECODE) and one.bytes]
     sure = [one for one in rest if one.removable]
     if sure:
-        yield f"Not needed at run time: {megabytes(weight.removable_bytes)} (`preflight package --strip` leaves it out)"
+        size = megabytes(weight.removable_bytes)
+        yield from _wrapped(f"Not needed at run time: {size} (`preflight package --strip` leaves it out)", width)
         yield from _listed(sure, width)
     unsure = [one for one in rest if not one.removable]
     if unsure:
         total = megabytes(sum(one.bytes or 0 for one in unsure))
-        yield f"Perhaps not needed: {total} (`preflight package --drop NAME`, where you know)"
+        yield from _wrapped(f"Perhaps not needed: {total} (`preflight package --drop NAME`, where you know)", width)
         yield from _listed(unsure, width)
 
 

@@ -58,6 +58,60 @@ def levels_chart(line: Points, levels: Sequence[Level], asked: tuple[float, floa
         return drawn(figure, kind)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """One memory size of a sweep; None for what was not measured."""
+
+    memory_mb: int
+    usd: float
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    max_memory_mb: float | None
+    recommended: bool
+
+
+def sweep_charts(sizes: Sequence[Size], kind: Kind = "svg") -> tuple[bytes, bytes, bytes]:
+    """Cost against latency, latency by memory size, memory used by memory size; the recommended size is a diamond."""
+    return _cost_and_latency(sizes, kind), _latency_bands(sizes, kind), _memory_used(sizes, kind)
+
+
+def _cost_and_latency(sizes: Sequence[Size], kind: Kind) -> bytes:
+    with _axes("median Duration, ms", "US dollars a million") as (figure, axes):
+        axes.set_xscale("log")
+        axes.plot([size.p50_ms for size in sizes], [size.usd for size in sizes], color=GREY, linewidth=0.7)
+        for size in sizes:
+            marker, colour = ("D", GREEN) if size.recommended else ("o", BLUE)
+            axes.plot([size.p50_ms], [size.usd], marker=marker, color=colour)
+            name = f"{size.memory_mb} MB"
+            axes.annotate(name, (size.p50_ms, size.usd), xytext=(5, 5), textcoords="offset points", fontsize=8)
+        axes.set_ylim(bottom=0)
+        return _drawn(figure, kind)
+
+
+def _latency_bands(sizes: Sequence[Size], kind: Kind) -> bytes:
+    memory = [size.memory_mb for size in sizes]
+    with _axes("memory size, MB", "Duration, ms") as (figure, axes):
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        axes.fill_between(memory, [size.p50_ms for size in sizes], [size.p99_ms for size in sizes], color="#cfe3f2")
+        axes.plot(memory, [size.p50_ms for size in sizes], color=BLUE, marker="o", label="p50")
+        axes.plot(memory, [size.p95_ms for size in sizes], color=ORANGE, marker=".", label="p95")
+        axes.plot(memory, [size.p99_ms for size in sizes], color=GREY, marker=".", label="p99")
+        axes.set_xticks(memory, [str(each) for each in memory])
+        axes.minorticks_off()
+        axes.legend(frameon=False)
+        return _drawn(figure, kind)
+
+
+def _memory_used(sizes: Sequence[Size], kind: Kind) -> bytes:
+    known = [(str(size.memory_mb), size.max_memory_mb) for size in sizes if size.max_memory_mb is not None]
+    with _axes("memory size, MB", "Max Memory Used, MB") as (figure, axes):
+        axes.bar([name for name, _ in known], [used for _, used in known], color=BLUE, width=0.5)
+        axes.grid(visible=False, axis="x")
+        return _drawn(figure, kind)
+
+
 @contextmanager
 def axes_of(x: str, y: str, size: tuple[float, float] = WIDE) -> Iterator[tuple[Figure, Axes]]:
     """A figure of that size in inches, with one pair of axes named so; draw and `drawn` within."""

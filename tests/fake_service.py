@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from emulator.config import FunctionConfig
 from emulator.invocation import FunctionError, InvocationResult, Timings, Usage
+from emulator.sandbox.base import Figures, Sandbox
 from emulator.service import LambdaService
+from emulator.spec import sandbox_spec
 from tests.fakes import FakeBackend
 
 MIB = 1024 * 1024
@@ -59,12 +62,25 @@ class FakeService:
     def __init__(self, answer: Callable[[Any], InvocationResult]) -> None:
         self.calls: list[Call] = []
         self.backend = FakeBackend()
+        self.closed = False
+        made = FakeBackend(figures=Figures(memory_peak_bytes=100 * MIB))
+        self._sandbox = made.prepare(sandbox_spec(config()))
         self._answer = answer
         self._lock = threading.Lock()
         self._warm: dict[str, int] = {}
 
-    def invoke(self, name: str, payload: bytes, *, fresh: bool = False) -> InvocationResult:
-        """As `LambdaService.invoke`."""
+    def invoke(
+        self,
+        name: str,
+        payload: bytes,
+        *,
+        fresh: bool = False,
+        around: Callable[[Sandbox], AbstractContextManager[object]] | None = None,
+    ) -> InvocationResult:
+        """As `LambdaService.invoke`, in a sandbox of 100 MB."""
+        if around is not None:
+            with around(self._sandbox):
+                pass
         with self._lock:
             self.calls.append(Call(what="invoke", name=name, payload=payload, fresh=fresh))
             cold = fresh or not self._warm.get(name)
@@ -84,6 +100,12 @@ class FakeService:
         """No environment is warm any more."""
         self.calls.append(Call(what="retire", name=name))
         self._warm[name] = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.closed = True
 
     def as_service(self) -> LambdaService:
         """For whoever wants the real one."""

@@ -5,20 +5,31 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from emulator import console, cost_report, monthly, output_files, prices, settled
+from emulator import calibration, console, cost_report, monthly, output_files, prices, settled
 from emulator.cli_events import read_event
-from emulator.cli_options import backend_option, overrides_option, template_option, variables_option
+from emulator.cli_options import (
+    backend_option,
+    calibration_option,
+    events_option,
+    outputs_option,
+    overrides_option,
+    prices_option,
+    template_option,
+    variables_option,
+)
 from emulator.cli_output import note, print_data, print_log
 from emulator.cli_setup import backend, here
 from emulator.errors import ConfigurationError
 from emulator.sandbox import Choice
 
 if TYPE_CHECKING:
+    from emulator.calibration import Calibration
     from emulator.config import FunctionConfig
     from emulator.monthly import Profile
 
@@ -45,6 +56,7 @@ class CostOptions(TypedDict):
     provisioned: int
     free_tier: bool
     prices_path: Path | None
+    calibration_path: Path | None
     outputs: tuple[Path, ...]
     backend: Choice
     as_json: bool
@@ -62,14 +74,7 @@ class CostOptions(TypedDict):
 )
 @template_option
 @overrides_option
-@click.option(
-    "-e",
-    "--event",
-    "events",
-    multiple=True,
-    metavar="FILE",
-    help="Event as JSON; several are sent in turn (default: {}).",
-)
+@events_option
 @variables_option
 @click.option("--memory", "memory_mb", type=int, metavar="MB", help="Instead of the template's MemorySize.")
 @click.option(
@@ -101,15 +106,9 @@ class CostOptions(TypedDict):
     "--provisioned", type=click.IntRange(min=0), default=0, metavar="N", help="Provisioned concurrency, all month."
 )
 @click.option("--free-tier", is_flag=True, help="Less what is free each month.")
-@click.option("--prices", "prices_path", type=click.Path(path_type=Path), metavar="FILE", help="Other prices, as TOML.")
-@click.option(
-    "--output",
-    "outputs",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Also write .json, .html, .png or .svg.",
-)
+@prices_option
+@calibration_option
+@outputs_option
 @backend_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of the tables.")
 def cost(**options: Unpack[CostOptions]) -> int:
@@ -120,13 +119,20 @@ def cost(**options: Unpack[CostOptions]) -> int:
     output_files.check(options["outputs"], _SUFFIXES)
     listed = prices.load(options["prices_path"])
     config = _chosen(options)
+    factor = None if options["billed_ms"] is not None else _factor(config, options)
     try:
         profile = _profile(config, options)
     except _Failed as failed:
         print_log(f"{config.name} failed: {failed}; what fails has no price\n")
         return 1
     found = monthly.spending(profile, options["requests"], listed, free_tier=options["free_tier"])
-    told = {"function": config.name, "prices": {"region": listed.region, "date": listed.newest.isoformat()}}
+    predicted = None if factor is None else cost_report.predicted(found, factor, listed)
+    told = {
+        "function": config.name,
+        "prices": {"region": listed.region, "date": listed.newest.isoformat()},
+        "calibration": None if factor is None else factor.as_dict(),
+        "predicted_usd": None if predicted is None else asdict(predicted),
+    }
     document = json.dumps({**told, **found.as_dict()}) + "\n"
     output_files.write(
         options["outputs"],
@@ -137,7 +143,10 @@ def cost(**options: Unpack[CostOptions]) -> int:
             ".svg": lambda: cost_report.chart(found, listed),
         },
     )
-    print_data(document.rstrip() if options["as_json"] else cost_report.as_text(config.name, found, listed))
+    if options["as_json"]:
+        print_data(document.rstrip())
+    else:
+        print_data(cost_report.as_text(config.name, found, listed, predicted))
     return 0
 
 
@@ -152,6 +161,12 @@ def _chosen(options: CostOptions) -> FunctionConfig:
     path = options["template_path"] or settled.default_path(here())
     config = settled.function(path, options["name"], parameters=options["parameters"], variables=options["variables"])
     return config.overridden(memory_mb=options["memory_mb"])
+
+
+def _factor(config: FunctionConfig, options: CostOptions) -> Calibration | None:
+    from emulator.surroundings import read_machine  # noqa: PLC0415 - nothing is read where --billed-ms tells
+
+    return calibration.wanted(options["calibration_path"], config.name, read_machine().cpu)
 
 
 def _profile(config: FunctionConfig, options: CostOptions) -> Profile:

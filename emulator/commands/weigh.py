@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TypedDict, Unpack
 
 import click
 
 from emulator import console, settled
 from emulator.cli_options import json_option, overrides_option, template_option, unused_backend_option
-from emulator.cli_output import print_data
 from emulator.cli_setup import here
+from emulator.cli_weight import tell
 from emulator.config import Architecture, FunctionConfig
-from emulator.errors import ConfigurationError, QuotaError
-
-if TYPE_CHECKING:
-    from emulator.package import Weight
-
-_WIDEST = 100
+from emulator.errors import ConfigurationError
 
 
 class WeighOptions(TypedDict):
@@ -78,22 +72,6 @@ def weigh(**options: Unpack[WeighOptions]) -> int:
     return tell(weight, as_json=options["as_json"], top=options["top"])
 
 
-def tell(weight: Weight, *, as_json: bool, top: int) -> int:
-    """Print it; QuotaError, in AWS's words, where Lambda would refuse it."""
-    from emulator.package_report import as_dict, as_text  # noqa: PLC0415 - rich takes its time
-
-    if as_json:
-        print_data(json.dumps(as_dict(weight)))
-    else:
-        print_data(as_text(weight, top=top, width=min(_WIDEST, shutil.get_terminal_size((80, 24)).columns)))
-    for finding in weight.findings:
-        if weight.refused and finding.code in {"unzipped", "image"}:
-            raise QuotaError(
-                f"{weight.name}: {finding.subject}", hint=f"{finding.message} {finding.hint or ''}".strip()
-            )
-    return 0 if weight.loads else 1
-
-
 def resolve(options: WeighOptions) -> FunctionConfig:
     """A function of the template by that name, else what lies at that path."""
     target = options["target"]
@@ -106,13 +84,10 @@ def resolve(options: WeighOptions) -> FunctionConfig:
                 f"there is no {target}", hint="Name a function of the template, a folder or a zip."
             )
         config = FunctionConfig(name=target, handler="", runtime="", code=path)
-    return FunctionConfig(
-        name=config.name,
+    return replace(
+        config,
         handler=options["handler"] or config.handler,
         runtime=options["runtime"] or config.runtime,
-        code=config.code,
-        layers=config.layers,
-        image=config.image,
         architecture=options["architecture"] or config.architecture,
         memory_mb=config.memory_mb if options["memory_mb"] is None else options["memory_mb"],
     )

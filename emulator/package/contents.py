@@ -72,12 +72,13 @@ def _reach(config: FunctionConfig, modules: Mapping[str, Module], owners: Mappin
     def own(module: Module) -> bool:
         return (module.tree.name, module.entry.path) not in owners
 
-    if minor(config.runtime) is None:
+    module, dot, _ = config.handler.rpartition(".")
+    if minor(config.runtime) is None or (config.handler and not dot):
         return None
-    if config.handler:
-        roots = [config.handler.rpartition(".")[0].replace("/", ".")]
-    else:
-        roots = sorted(name for name, module in modules.items() if own(module) and not module.native)
+    roots = [module.replace("/", ".")] if dot else []
+    # A handler that was installed wraps one's own, which a variable names: all of that may be called.
+    if not roots or (roots[0] in modules and not own(modules[roots[0]])):
+        roots += sorted(name for name, one in modules.items() if own(one) and not one.native)
     if not any(root in modules for root in roots):
         return None
     return reach(modules, roots, own)

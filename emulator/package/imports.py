@@ -23,6 +23,9 @@ _PARSED_BYTES: Final = 8_000_000
 _IMPORT_LINE: Final = re.compile(
     rb"^([ \t]*)(?:from[ \t]+([.\w]+)[ \t]+import[ \t]+(\([^)]*\)|[^\n#;]+)|import[ \t]+([^\n#;]+))", re.MULTILINE
 )
+_IMPORT_ERRORS: Final = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
+_EAGER: Final = 1
+_MISSED: Final = 2
 _CALL: Final = re.compile(rb"(?:__import__|import_module)[ \t]*\((?:\s*[\"']([A-Za-z_][\w.]*)[\"'])?")
 
 
@@ -39,20 +42,28 @@ class Module:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Import:
-    """One import statement: `eager` where it runs when its module is imported, not when a function is called."""
+    """One import statement: `eager` where it runs when its module is imported, not when a function is called.
+
+    `optional` where the module goes on without it: `try: import x`, `except ImportError`.
+    """
 
     module: str
     names: tuple[str, ...]
     level: int
     eager: bool
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
-    """What can be imported: `eager` of it at a cold start. `dynamic` modules import by names made at run time."""
+    """What can be imported: `eager` of it at a cold start. `dynamic` modules import by names made at run time.
+
+    `optional` are those that nobody misses where they are not there, each with one that imports it.
+    """
 
     modules: Mapping[str, Module]
     eager: frozenset[str]
+    optional: Mapping[str, str]
     dynamic: frozenset[str]
     missing: tuple[str, ...]
 
@@ -104,34 +115,37 @@ def _module(tree: Tree, entry: Entry, code: bool) -> Module | None:  # noqa: FBT
 
 
 class _Search:
-    """Breadth first from the roots; a module is visited again where it turns out to be eager after all."""
+    """Breadth first from the roots; a module is visited again where it turns out to be eager, or missed, after all."""
 
     def __init__(self, modules: Mapping[str, Module]) -> None:
         self.modules = modules
-        self.seen: dict[str, bool] = {}
+        self.seen: dict[str, int] = {}
+        self.asked_by: dict[str, str] = {}
         self.dynamic: set[str] = set()
         self._waiting = deque[str]()
         self._known: dict[str, tuple[Import, ...]] = {}
         self._budget = _PARSED_BYTES
 
-    def ask(self, name: str, *, eager: bool) -> None:
+    def ask(self, name: str, bits: int, by: str) -> None:
         """A package's `__init__` is imported before what is in it."""
         parts = name.split(".")
         for end in range(1, len(parts) + 1):
             dotted = ".".join(parts[:end])
-            if dotted in self.modules and (dotted not in self.seen or (eager and not self.seen[dotted])):
-                self.seen[dotted] = eager
+            before = self.seen.get(dotted, -1)
+            if dotted in self.modules and (before < 0 or bits & ~before):
+                self.seen[dotted] = max(before, 0) | bits
+                self.asked_by.setdefault(dotted, by)
                 self._waiting.append(dotted)
 
     def run(self, own: Callable[[Module], bool]) -> None:
-        """Follow every import."""
+        """Follow every import; in one's own code, none is lazy and none is optional."""
         while self._waiting:
-            name = self._waiting.popleft()
-            module, eager = self.modules[name], self.seen[name]
+            module = self.modules[self._waiting.popleft()]
+            bits, is_own = self.seen[module.name], own(module)
             for statement in self._imports(module):
-                now = eager and (statement.eager or own(module))
+                mask = _EAGER * (is_own or statement.eager) | _MISSED * (is_own or not statement.optional)
                 for target in _targets(module, statement):
-                    self.ask(target, eager=now)
+                    self.ask(target, bits & mask, module.name)
 
     def _imports(self, module: Module) -> tuple[Import, ...]:
         if module.native:
@@ -141,13 +155,13 @@ class _Search:
             if kept is None:
                 self._known[module.name], computed = _imports(module, parse=self._budget > 0)
                 self._budget -= module.entry.size
-                told = [[one.module, one.names, one.level, one.eager] for one in self._known[module.name]]
+                told = [[one.module, one.names, one.level, one.eager, one.optional] for one in self._known[module.name]]
                 module.tree.memo.keep(module.entry, "imports", [computed, told])
             else:
                 computed, told = kept
                 self._known[module.name] = tuple(
-                    Import(module=name, names=tuple(names), level=level, eager=eager)
-                    for name, names, level, eager in told
+                    Import(module=name, names=tuple(names), level=level, eager=eager, optional=optional)
+                    for name, names, level, eager, optional in told
                 )
             if computed:
                 self.dynamic.add(module.name)
@@ -164,13 +178,14 @@ def reach(modules: Mapping[str, Module], roots: Iterable[str], own: Callable[[Mo
     with _without_collector():
         for root in roots:
             if root in modules:
-                search.ask(root, eager=True)
+                search.ask(root, _EAGER | _MISSED, root)
             else:
                 missing.append(root)
         search.run(own)
     return Reach(
         modules={name: modules[name] for name in search.seen},
-        eager=frozenset(name for name, eager in search.seen.items() if eager),
+        eager=frozenset(name for name, bits in search.seen.items() if bits & _EAGER),
+        optional={name: search.asked_by[name] for name, bits in search.seen.items() if not bits & _MISSED},
         dynamic=frozenset(search.dynamic),
         missing=tuple(missing),
     )
@@ -226,26 +241,36 @@ def _is_plain(source: bytes, line: re.Match[bytes]) -> bool:
     return not line[1] and b"\\" not in line[0] and source[line.end() : line.end() + 1] != b";"
 
 
-def _statements(body: Iterable[ast.stmt], *, eager: bool) -> Iterator[Import]:
+def _statements(body: Iterable[ast.stmt], *, eager: bool, optional: bool = False) -> Iterator[Import]:
     for node in body:
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield Import(module=alias.name, names=(), level=0, eager=eager)
+                yield Import(module=alias.name, names=(), level=0, eager=eager, optional=optional)
         elif isinstance(node, ast.ImportFrom):
             names = tuple(alias.name for alias in node.names if alias.name != "*")
-            yield Import(module=node.module or "", names=names, level=node.level, eager=eager)
+            yield Import(module=node.module or "", names=names, level=node.level, eager=eager, optional=optional)
         elif isinstance(node, ast.If) and _is_type_checking(node.test):
-            yield from _statements(node.orelse, eager=eager)
+            yield from _statements(node.orelse, eager=eager, optional=optional)
         else:
             inner = eager and not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-            yield from _inside(node, eager=inner)
+            yield from _inside(node, eager=inner, optional=optional)
 
 
-def _inside(node: ast.stmt, *, eager: bool) -> Iterator[Import]:
+def _inside(node: ast.stmt, *, eager: bool, optional: bool) -> Iterator[Import]:
+    tried = isinstance(node, ast.Try | ast.TryStar) and any(_catches_import(one) for one in node.handlers)
     for block in ("body", "orelse", "finalbody"):
-        yield from _statements(getattr(node, block, ()), eager=eager)
+        missable = optional or (tried and block == "body")
+        yield from _statements(getattr(node, block, ()), eager=eager, optional=missable)
     for case in (*getattr(node, "handlers", ()), *getattr(node, "cases", ())):
-        yield from _statements(case.body, eager=eager)
+        yield from _statements(case.body, eager=eager, optional=optional)
+
+
+def _catches_import(handler: ast.ExceptHandler) -> bool:
+    """Whether it takes an ImportError and goes on: one that raises again only words it better."""
+    if any(isinstance(node, ast.Raise) for node in handler.body):
+        return False
+    named = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    return any(one is None or getattr(one, "id", "") in _IMPORT_ERRORS for one in named)
 
 
 def _is_type_checking(test: ast.expr) -> bool:

@@ -19,7 +19,7 @@ from typing import Any, Final, Protocol
 from emulator import __version__, cache
 
 # Raise it when what is kept, or how it is found out, changes.
-_RECIPE: Final = 1
+_RECIPE: Final = 2
 
 
 class Stamped(Protocol):

@@ -6,6 +6,7 @@ import io
 import os
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -59,8 +60,12 @@ class Tree:
     def read(self, path: str, size: int = -1) -> bytes:
         """The first bytes of a file, all by default."""
         if self.opened is not None:
-            with self.opened.open(path) as member:
-                return member.read(size)
+            try:
+                with self.opened.open(path) as member:
+                    return member.read(size)
+            except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+                message = f"{self.root}: {path} cannot be unpacked: {error}"
+                raise ConfigurationError(message, hint="Is the zip whole?") from error
         with open(os.path.join(self.root, path), "rb", buffering=0) as file:  # noqa: PTH118, PTH123 - 20,000 of these
             return file.read(size) if size >= 0 else file.readall()
 

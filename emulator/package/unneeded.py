@@ -21,12 +21,12 @@ from emulator.package.used import Use, unused_folders, usage
 _TESTS: Final = re.compile(r"(?:^|/)(?:tests?|_tests?)/")
 _STUBS: Final = re.compile(r"\.(?:pyi|pxd|pyx|pxi)$|(?:^|/)py\.typed$")
 _HEADERS: Final = re.compile(r"\.(?:h|hh|hpp|hxx|cuh|c|cc|cpp|cxx|f|f90|a|lib|cmake|pc|pdb)$")
-_LEFT_OVERS: Final = re.compile(
+LEFT_OVERS: Final = re.compile(
     r"(?:^|/)(?:\.git|\.hg|\.svn|\.venv|\.idea|\.vscode|\.aws-sam|\.tox|\.nox|\.pytest_cache|\.mypy_cache|\.ruff_cache|"
     r"\.hypothesis)/|(?:^|/)(?:\.DS_Store|Thumbs\.db|\.coverage|\.lock)$"
 )
 _METADATA_KEPT: Final = re.compile(
-    r"/(?:METADATA|WHEEL|entry_points\.txt|PKG-INFO|licen[sc]es/.*|(?:LICEN[SC]E|COPYING|NOTICE|AUTHORS)[^/]*)$",
+    r"/(?:METADATA|WHEEL|RECORD|entry_points\.txt|PKG-INFO|licen[sc]es/.*|(?:LICEN[SC]E|COPYING|NOTICE|AUTHORS)[^/]*)$",
     re.IGNORECASE,
 )
 _LIBRARY: Final = re.compile(r"lib[\w.+-]*\.so(?:\.[\d.]+)?$")
@@ -94,7 +94,7 @@ def _packages(sieve: _Sieve, use: Use) -> Iterator[Unneeded]:
             continue
         taken = sieve.claim((tree, entry) for entry in distribution.entries)
         sure = not why
-        message = f"no source imports it, but {why}" if why else "installed and never imported"
+        message = why or "installed and never imported"
         yield Unneeded(code="unused", subject=normal(distribution.name), message=message, files=taken, sure=sure)
 
 
@@ -120,7 +120,7 @@ def _by_kind(sieve: _Sieve) -> Iterator[Unneeded]:
     )
     wanted: tuple[Callable[[Tree, Entry], bool], ...] = (
         lambda tree, entry: (tree.name, entry.path) in useless,
-        lambda _, entry: _LEFT_OVERS.search(entry.path) is not None,
+        lambda _, entry: LEFT_OVERS.search(entry.path) is not None,
     )
     for (code, subject, message), test in zip(kinds, wanted, strict=True):
         taken = sieve.claim((tree, entry) for tree in contents.trees for entry in tree.entries if test(tree, entry))
@@ -140,7 +140,7 @@ def _by_kind(sieve: _Sieve) -> Iterator[Unneeded]:
             "headers, sources and static libraries, for compilers",
             lambda path, _: bool(_HEADERS.search(path)),
         ),
-        ("metadata", "*.dist-info", "all but METADATA, WHEEL, entry points and licences", metadata),
+        ("metadata", "*.dist-info", "all but METADATA, WHEEL, RECORD, entry points and licences", metadata),
         ("scripts", "bin/", "commands of installed packages", script),
     ):
         taken = sieve.installed(matches)

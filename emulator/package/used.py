@@ -66,15 +66,25 @@ def usage(contents: Contents, keep: frozenset[str]) -> Use:
     reach = contents.reach
     if reach is None:
         return Use(contents=contents, unused={})
-    used = {_key(module.tree, owner) for module in reach.modules.values() if (owner := _owner(contents, module))}
+    used: set[Key] = set()
+    perhaps: dict[Key, str] = {}
+    for name, module in reach.modules.items():
+        owner = _owner(contents, module)
+        if owner is not None and name not in reach.optional:
+            used.add(_key(module.tree, owner))
+        elif owner is not None:
+            perhaps.setdefault(_key(module.tree, owner), f"{reach.optional[name]} imports it where it is there")
     used |= {_key(tree, one) for tree, one in contents.installed if normal(one.name) in keep}
     _add_libraries(contents, used)
     requires = {_key(tree, one): _requirements(tree, one) for tree, one in contents.installed}
     by_name = {normal(one.name): (tree, one) for tree, one in contents.installed}
-    unused: dict[Key, str] = {_key(tree, one): "" for tree, one in contents.installed if _key(tree, one) not in used}
+    keys = [_key(tree, one) for tree, one in contents.installed]
+    unused = {key: perhaps.get(key, "") for key in keys if key not in used}
     own = [name for name in reach.dynamic if _owner(contents, reach.modules[name]) is None]
     if own:
-        return Use(contents=contents, unused=dict.fromkeys(unused, f"{own[0]} imports it by a name made at run time"))
+        return Use(
+            contents=contents, unused=dict.fromkeys(unused, f"{own[0]} may import it by a name made at run time")
+        )
     for tree, one in contents.installed:
         if _key(tree, one) in used:
             for name in requires[_key(tree, one)]:
@@ -131,9 +141,9 @@ def _why(contents: Contents, dynamic: frozenset[str], by: Distribution, found: t
         if _owner(contents, module) is not by:
             continue
         if module.name in dynamic:
-            return f"{module.name} imports it by a name made at run time"
+            return f"no source imports it, but {module.name} imports by names made at run time"
         if module.native and holds(module.tree, module.entry, names):
-            return f"compiled code of {normal(by.name)} names it"
+            return f"no source imports it, but compiled code of {normal(by.name)} names it"
     return ""
 
 
@@ -164,7 +174,7 @@ def _spread(
         for name in requires[key]:
             found = by_name.get(name)
             if found is not None and unused.get(_key(*found)) == "":
-                unused[_key(*found)] = f"{names[key]} requires it"
+                unused[_key(*found)] = f"no source imports it, but {names[key]} requires it"
                 pending.append(_key(*found))
 
 

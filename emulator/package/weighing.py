@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Final
 
 from emulator.config import FunctionConfig
@@ -44,11 +45,15 @@ def weigh(config: FunctionConfig, *, zipped: bool = False, on_progress: Callable
 
 
 def read_trees(config: FunctionConfig) -> tuple[tree.Tree, ...]:
-    """The code, then each layer, by the name of its folder; with the folder above where two have one name."""
-    seen = Counter(path.name for path in config.layers)
-    names = [path.name if seen[path.name] == 1 else f"{path.parent.name}/{path.name}" for path in config.layers]
-    layers = (tree.read(path, name) for path, name in zip(config.layers, names, strict=True))
-    return (tree.read(config.code, CODE), *layers)
+    """The code, then each layer."""
+    named = zip(config.layers, layer_names(config.layers), strict=True)
+    return (tree.read(config.code, CODE), *(tree.read(path, name) for path, name in named))
+
+
+def layer_names(layers: Sequence[Path]) -> list[str]:
+    """A layer is called by its folder; with the folder above where two have one name."""
+    seen = Counter(path.name for path in layers)
+    return [path.name if seen[path.name] == 1 else f"{path.parent.name}/{path.name}" for path in layers]
 
 
 def weight_of(contents: Contents, zipped: Sequence[int | None]) -> Weight:
@@ -126,9 +131,9 @@ def _uploads(archives: Sequence[Archive]) -> Iterator[Finding]:
 
 def _findings(contents: Contents) -> Iterator[Finding]:
     config = contents.config
-    if contents.reach is not None or config.handler:
-        missing = contents.reach.missing if contents.reach is not None else ()
-        if config.handler and (contents.reach is None or missing) and config.runtime.startswith("python"):
+    if contents.bytecode is not None and "." in config.handler:
+        module = config.handler.rpartition(".")[0].replace("/", ".")
+        if module not in contents.modules:
             yield _no_handler(config)
     yield from loading.judge(config, contents.binaries)
     yield from loading.judge_names(contents.trees)
@@ -179,8 +184,8 @@ def _bytecode(contents: Contents) -> Iterator[Finding]:
             code=code,
             level="warning" if cost >= _WORTH_S and code != "pyc-timed" else "info",
             subject=f"{len(files):,} {'module' if len(files) == 1 else 'modules'} {what}",
-            message=f"{which} {len(counted):,} of them and compiles them each time, in {cost:.2f} s of CPU; {slow:.2f} s "
-            f"where it is done in an invocation, at the share of {config.memory_mb} MB, and not in init",
+            message=f"{which} {len(counted):,} of them and compiles them each time, in {cost:.2f} s of CPU; "
+            f"{slow:.2f} s where it is done in an invocation, at the share of {config.memory_mb} MB, and not in init",
             hint="`preflight package` compiles, or: python -m compileall --invalidation-mode unchecked-hash FOLDER",
             cpu_seconds=cost,
             paths=loading.shown(counted),

@@ -11,9 +11,17 @@ from emulator import measure
 from emulator.errors import QuotaError
 from emulator.golden_run import golden
 from emulator.limits import Violation, check
-from emulator.measure import Plan, collect, drop_from_page_cache, parse_imports, slowest_imports, with_import_times
-from tests.fake_service import FakeService, Steps, config, result
-from tests.reports import weight
+from emulator.measure import (
+    Plan,
+    collect,
+    drop_from_page_cache,
+    memory_timeline,
+    parse_imports,
+    slowest_imports,
+    with_import_times,
+)
+from tests.fake_service import MIB, FakeService, Steps, config, result
+from tests.reports import warm, weight
 
 IMPORTS = """\
 import time: self [us] | cumulative | imported package
@@ -124,3 +132,18 @@ def test_dropping_pages_leaves_files_as_they_are(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     drop_from_page_cache([tmp_path])
     assert (tmp_path / "a").read_text() == "text"
+
+
+def test_memory_over_time_is_that_of_the_worst_event(tmp_path: Path) -> None:
+    """Sent once more to a new environment, which is closed again."""
+    (tmp_path / "g.jsonl").write_text("".join(json.dumps({"event": n, "expected": n}) + "\n" for n in range(3)))
+    asked = golden(tmp_path / "g.jsonl", scorer="exact", answer="", reference=None, folder=tmp_path)
+    service = FakeService(result)
+    plan = Plan(config=config(), golden=asked)
+    points = memory_timeline(service.as_service(), plan, warm(case_id="2"))
+    assert {point.bytes for point in points} == {100 * MIB}
+    assert [(call.what, call.payload, call.fresh) for call in service.calls] == [
+        ("invoke", b"1", True),
+        ("retire", b"", False),
+    ]
+    assert memory_timeline(service.as_service(), plan, None) == ()
