@@ -25,6 +25,7 @@ _THEMED: Final = {
     plots.SOFT_INK: "--muted",
     plots.LINE: "--line",
     plots.PAPER: "--page",
+    plots.BAND: "--band",
 }
 _COLOUR: Final = re.compile("|".join(_THEMED))
 _NAME: Final = re.compile(r'\b(id="|url\(#|href="#)')

@@ -18,6 +18,7 @@ Points = Sequence[tuple[float, float]]
 # Colours that colour-blind readers tell apart (Okabe and Ito, 2008).
 BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#888888"
 INK, SOFT_INK, LINE, PAPER = "#222222", "#444444", "#dddddd", "#ffffff"
+BAND = "#cfe3f2"
 WIDE: Final = (8.0, 4.5)  # inches
 HALF: Final = (4.4, 2.9)  # half a page wide, and its letters still of a size to read on a telephone
 _STYLE: Final[dict[Any, Any]] = {
@@ -77,7 +78,7 @@ def sweep_charts(sizes: Sequence[Size], kind: Kind = "svg") -> tuple[bytes, byte
 
 
 def _cost_and_latency(sizes: Sequence[Size], kind: Kind) -> bytes:
-    with _axes("median Duration, ms", "US dollars a million") as (figure, axes):
+    with axes_of("median Duration, ms", "US dollars a million") as (figure, axes):
         axes.set_xscale("log")
         axes.plot([size.p50_ms for size in sizes], [size.usd for size in sizes], color=GREY, linewidth=0.7)
         for size in sizes:
@@ -86,30 +87,30 @@ def _cost_and_latency(sizes: Sequence[Size], kind: Kind) -> bytes:
             name = f"{size.memory_mb} MB"
             axes.annotate(name, (size.p50_ms, size.usd), xytext=(5, 5), textcoords="offset points", fontsize=8)
         axes.set_ylim(bottom=0)
-        return _drawn(figure, kind)
+        return drawn(figure, kind)
 
 
 def _latency_bands(sizes: Sequence[Size], kind: Kind) -> bytes:
     memory = [size.memory_mb for size in sizes]
-    with _axes("memory size, MB", "Duration, ms") as (figure, axes):
+    with axes_of("memory size, MB", "Duration, ms") as (figure, axes):
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
-        axes.fill_between(memory, [size.p50_ms for size in sizes], [size.p99_ms for size in sizes], color="#cfe3f2")
+        axes.fill_between(memory, [size.p50_ms for size in sizes], [size.p99_ms for size in sizes], color=BAND)
         axes.plot(memory, [size.p50_ms for size in sizes], color=BLUE, marker="o", label="p50")
         axes.plot(memory, [size.p95_ms for size in sizes], color=ORANGE, marker=".", label="p95")
         axes.plot(memory, [size.p99_ms for size in sizes], color=GREY, marker=".", label="p99")
         axes.set_xticks(memory, [str(each) for each in memory])
         axes.minorticks_off()
         axes.legend(frameon=False)
-        return _drawn(figure, kind)
+        return drawn(figure, kind)
 
 
 def _memory_used(sizes: Sequence[Size], kind: Kind) -> bytes:
     known = [(str(size.memory_mb), size.max_memory_mb) for size in sizes if size.max_memory_mb is not None]
-    with _axes("memory size, MB", "Max Memory Used, MB") as (figure, axes):
+    with axes_of("memory size, MB", "Max Memory Used, MB") as (figure, axes):
         axes.bar([name for name, _ in known], [used for _, used in known], color=BLUE, width=0.5)
         axes.grid(visible=False, axis="x")
-        return _drawn(figure, kind)
+        return drawn(figure, kind)
 
 
 @contextmanager

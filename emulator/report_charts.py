@@ -66,7 +66,7 @@ def latency(evidence: Evidence) -> bytes | None:
 
 
 def memory(evidence: Evidence) -> bytes | None:
-    """Memory over the time of the worst invocation, or the peaks of all invocations in the order of the run."""
+    """How memory grows in the event that needs most of it, or the peaks of all invocations in the order of the run."""
     if evidence.timeline:
         return _timeline(evidence)
     told = [sample for sample in evidence.samples if sample.memory_bytes is not None]
@@ -140,7 +140,7 @@ def _percentiles(axes: Axes, values: Sequence[float], colour: str, label: str) -
 def _timeline(evidence: Evidence) -> bytes:
     with axes_of("ms since the invocation began", "MB", HALF) as (figure, axes):
         points = _thinned([(point.at_ms, point.bytes / _MIB) for point in evidence.timeline])
-        axes.plot(*zip(*points, strict=True), color=BLUE, linewidth=1.4, label="memory, page cache included")
+        axes.plot(*zip(*points, strict=True), color=BLUE, linewidth=1.4, label="peak until then")
         axes.set_xlim(left=0)
         _memory_size(axes, evidence)
         return drawn(figure)

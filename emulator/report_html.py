@@ -84,7 +84,7 @@ def _charts(function: FunctionReport) -> Iterator[str]:
     worst = evidence.worst
     which = "" if worst is None or worst.case_id is None else f" (case {worst.case_id})"
     if evidence.timeline:
-        caption = f"The invocation that needed most{which}, run once more."
+        caption = f"The event that needed most{which}, sent once more to a new environment."
         yield _chart(report_charts.memory(evidence), name, "Memory over time", caption)
     else:
         caption = f"The peak of each environment after each invocation, no time series; the highest is marked{which}."
