@@ -18,7 +18,7 @@ LABELS: Final = 12  # more make no matrix that a person reads
 _BESIDE: Final = 24  # so many letters of labels have room beside each other
 _SMALLEST: Final = 0.004  # of the package: what is smaller goes into one tile
 _TILES: Final = 40
-_ARCHIVES: Final = 4
+_ARCHIVES: Final = 6  # code and the five layers that a function may have; each has its colour in `html_page.css`
 # The map's size in CSS pixels where the page is wide and where it is a telephone's (see `html_page`).
 _WIDE: Final = (940.0, 376.0)
 _NARROW: Final = (350.0, 350.0)
@@ -39,13 +39,13 @@ def treemap(weight: Weight) -> str:
     archives = list(dict.fromkeys(part.archive for part in weight.parts))
     drawn = "\n".join(_tile(*one, archives=archives) for one in zip(tiles, _places(tiles), strict=True))
     keys = [
-        f'<i class="key kind{place % _ARCHIVES}"></i><span>{html.escape(name)}</span>'
-        for place, name in enumerate(archives[: _ARCHIVES - 1] if len(archives) > _ARCHIVES else archives)
+        f'<span class="key"><i class="kind{place}"></i>{html.escape(name)}</span>'
+        for place, name in enumerate(archives[:_ARCHIVES])
     ]
     told = f"{len(weight.parts)} parts, {megabytes(weight.unzipped_bytes)} unzipped"
     return (
         f"<figure><figcaption><b>Size by package</b><br>\n{told} of {megabytes(weight.limit_bytes)} that Lambda takes. "
-        f'<span class="keys">{" ".join(keys)}</span></figcaption>\n'
+        f"{' '.join(keys)}</figcaption>\n"
         f'<div class="treemap" role="img" aria-label="Size by package, as areas; the table below has the figures">\n'
         f"{drawn}\n</div></figure>"
     )

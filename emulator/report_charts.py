@@ -44,14 +44,15 @@ def latency(evidence: Evidence) -> bytes | None:
         return None
     with axes_of("percentile of the warm calls", "ms", HALF) as (figure, axes):
         marked = _percentiles(axes, durations, BLUE, "Duration")
-        for percent, at, above in zip(_PERCENTILES, marked, (True, False, True), strict=True):  # the last two lie close
+        for percent, at in zip(_PERCENTILES, marked, strict=True):
+            right = percent == _PERCENTILES[-1]  # away from the one before it, which lies close
             axes.annotate(
                 f"p{percent}",
                 (percent, at),
-                xytext=(-4, 3) if above else (0, -5),
+                xytext=(4, 0) if right else (-4, 3),
                 textcoords="offset points",
-                ha="right" if above else "center",
-                va="bottom" if above else "top",
+                ha="left" if right else "right",
+                va="center" if right else "bottom",
                 fontsize=_SMALL,
                 color=SOFT_INK,
             )
@@ -59,7 +60,7 @@ def latency(evidence: Evidence) -> bytes | None:
         if cpu:
             _percentiles(axes, cpu, GREEN, "CPU time")
         axes.set_xticks([0, 25, *_PERCENTILES[:2]])
-        axes.set_xlim(0, 102)
+        axes.set_xlim(0, 110)
         axes.set_ylim(bottom=0)
         _legend(axes)
         return drawn(figure)
