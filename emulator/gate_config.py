@@ -67,6 +67,13 @@ def parse(table: Mapping[str, Any], path: Path) -> tuple[FunctionGates, ...]:
     return tuple(_function(_Reader(path, f"functions.{name}", found), name) for name, found in functions.items())
 
 
+def gate(metric: str, table: Mapping[str, Any], path: Path, place: str) -> Gate:
+    """One gate that stands elsewhere than in the file, at `place` in `path`, with the same rules."""
+    if metric not in NAMES:
+        raise ConfigurationError(f"{path}, {place}: unknown metric {metric!r}", hint=nearest(metric, NAMES))
+    return _gate(_Reader(path, place, {metric: dict(table)}), metric)
+
+
 def nearest(name: str, names: Iterable[str]) -> str:
     """A hint: the nearest names, or all of them where none is near."""
     known = list(names)

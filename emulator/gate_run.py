@@ -100,7 +100,7 @@ def run(
     """Measure, compute and judge. The backend is closed at the end; with `updating` this run is its own baseline."""
     started, begin = datetime.now(UTC).astimezone(), time.perf_counter()
     machine = read_machine(timer_hz=kernel_hz(Path("/boot"), Path("/proc")))
-    capabilities, versions = backend.capabilities, _versions(backend)
+    capabilities, versions = backend.capabilities, versions_of(backend)
     configs = [task.plan.config for task in tasks]
     profiled = [with_import_times(config) for config in configs]
     with LambdaService({config.name: config for config in (*configs, *profiled)}, backend) as service:
@@ -179,7 +179,7 @@ def _differences(
     return tuple(baseline.differences(compared.value, machine=machine, backend=backend.name, versions=versions))
 
 
-def _versions(backend: Backend) -> dict[str, str]:
+def versions_of(backend: Backend) -> dict[str, str]:
     """Of everything that figures depend on."""
     found = {
         "preflight": __version__,

@@ -53,6 +53,11 @@ class Usage:
     init_cpu_seconds: float | None = None
     tmp_bytes: int | None = None
 
+    @property
+    def max_memory_mb(self) -> float | None:
+        """The same peak in Lambda's MB of 1,024 KB, not rounded as on the REPORT line."""
+        return None if self.max_memory_bytes is None else self.max_memory_bytes / 1_048_576
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:

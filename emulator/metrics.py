@@ -14,7 +14,8 @@ from emulator.machine import Disturbance
 from emulator.package import Weight
 
 Start = Literal["cold", "warm"]
-PageCache = Literal["warm", "dropped"]
+PageCache = Literal["warm", "dropped", "as found"]
+"""Before each cold start; a test takes it as it finds it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

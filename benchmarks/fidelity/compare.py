@@ -10,7 +10,7 @@ from benchmarks.fidelity.published import ONE_VCPU_MB, Published, Step, naive_ms
 from benchmarks.stats import quantile
 
 if TYPE_CHECKING:
-    from benchmarks.fidelity.tasks import Run, Taken
+    from benchmarks.fidelity.tasks import Run, Start, Taken
 
 STAIRCASE_MAE_PCT: Final = 15.0
 STAIRCASE_SIZES: Final = 20
@@ -19,7 +19,7 @@ INIT_SPREAD_PCT: Final = 10.0
 PERIOD_MS: Final = 20
 _PAUSE_CLASS_MS: Final = 4
 _TICK_RUN_MS: Final = (3.5, 4.5)
-Verdict = Literal["PASS", "FAIL", ""]
+Verdict = Literal["PASS", "FAIL", "NOT MEASURED"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +52,10 @@ class Result:
 
     @property
     def verdict(self) -> Verdict:
-        """PASS up to and including the target."""
+        """PASS up to and including the target; NOT MEASURED where other work disturbed most of the runs."""
+        quiet, runs = sum(row.quiet for row in self.rows), sum(row.runs for row in self.rows)
+        if quiet * 2 < runs:
+            return "NOT MEASURED"
         return "PASS" if self.figure <= self.at_most else "FAIL"
 
 
@@ -158,13 +161,13 @@ def pauses(published: Published, runs: Sequence[Run]) -> Result:
     )
 
 
-def init(published: Published, runtime: str, found: Mapping[int, Sequence[float]]) -> Result:
+def init(published: Published, runtime: str, found: Mapping[int, Sequence[Start]]) -> Result:
     """Init Duration by memory size, each against the mean of all: flat, since Lambda does not throttle Init.
 
     The lower quartile stands for ours: whatever else this machine does can only lengthen an Init.
     """
     theirs = published.init.get(runtime) or published.init["python3.11"]
-    typical = {memory_mb: quantile(values, 0.25) for memory_mb, values in found.items()}
+    typical = {memory_mb: quantile([start.init_ms for start in starts], 0.25) for memory_mb, starts in found.items()}
     ours_mean, theirs_mean = mean(list(typical.values())), mean(list(theirs.values()))
     rows = tuple(
         Beside(
@@ -172,7 +175,7 @@ def init(published: Published, runtime: str, found: Mapping[int, Sequence[float]
             ours=value / ours_mean,
             theirs=theirs[memory_mb] / theirs_mean,
             spread_pct=spread_pct(tuple(theirs.values())),
-            quiet=len(found[memory_mb]),
+            quiet=sum(start.quiet for start in found[memory_mb]),
             runs=len(found[memory_mb]),
             note=f"{value:.0f} ms here, {theirs[memory_mb]:.0f} ms on Lambda",
         )

@@ -28,6 +28,7 @@ _SHA256_RUNS: Final = 3
 _BUSY_S: Final = 1.0
 _BUSY_RUNS: Final = 8
 _INIT_STARTS: Final = 8
+_MS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +124,7 @@ def _sha256(bed: Bed, published: Published, settings: Settings) -> Result:
 
 def _init(bed: Bed, published: Published) -> Result:
     """Cold starts in turns, each environment closed before the next size's."""
-    found: dict[int, list[float]] = {}
+    found: dict[int, list[tasks.Start]] = {}
     sizes = sorted(next(iter(published.init.values())))
     with tasks.sizes_service(bed, HANDLER, sizes) as service:
         for number in range(_INIT_STARTS):
@@ -133,6 +134,7 @@ def _init(bed: Bed, published: Published) -> Result:
                 machine.await_quiet(_PROBE_WAIT_S)
                 result = service.invoke(tasks.name_of(size), b"{}", fresh=True)
                 service.retire(tasks.name_of(size))
-                if result.timings.init_ms is not None:
-                    found.setdefault(size, []).append(result.timings.init_ms)
+                init_ms, cpu_s = result.timings.init_ms, result.usage.init_cpu_seconds
+                if init_ms is not None and cpu_s is not None:
+                    found.setdefault(size, []).append(tasks.Start(init_ms=init_ms, cpu_ms=cpu_s * _MS))
     return compare.init(published, bed.runtime, found)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 FULL_SPEED_MB: Final = 2048  # more than one vCPU, so that one thread is never held back
 _PER_CENT_LOST: Final = 0.03
 _MS_LOST: Final = 3.0
+_MS_LOST_IN_INIT: Final = 20.0
 _MS: Final = 1000
 _WAIT_S: Final = 0.5
 
@@ -43,6 +44,19 @@ class Run:
     def quiet(self) -> bool:
         """Whether nothing else is in the figure: on a machine that others use, the CPU is often somebody else's."""
         return self.lost_ms <= max(_MS_LOST, _PER_CENT_LOST * self.duration_ms)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """One Init, in milliseconds; files that it waits for cost a few, and no quota holds it back."""
+
+    init_ms: float
+    cpu_ms: float
+
+    @property
+    def quiet(self) -> bool:
+        """Whether the CPU was its own."""
+        return self.init_ms - self.cpu_ms <= _MS_LOST_IN_INIT
 
 
 @dataclass(slots=True)

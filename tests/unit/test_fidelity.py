@@ -8,7 +8,7 @@ from benchmarks import machine
 from benchmarks.fidelity import __main__ as command
 from benchmarks.fidelity import compare, published
 from benchmarks.fidelity.published import chosen_sizes, naive_ms, read
-from benchmarks.fidelity.tasks import Run, Taken, take_turns
+from benchmarks.fidelity.tasks import Run, Start, Taken, take_turns
 from benchmarks.stats import quantile
 
 DATA = read()
@@ -21,6 +21,11 @@ def run(wall_ms: float, *, lost_ms: float = 1.0, cpu_ms: float = 15.84) -> Run:
     return Run(
         duration_ms=duration, cpu_ms=cpu_ms, throttled_ms=throttled, payload={"wall_ms": wall_ms, "cpu_ms": cpu_ms}
     )
+
+
+def start(init_ms: float) -> Start:
+    """An Init that had its CPU for itself, as far as 20 ms."""
+    return Start(init_ms=init_ms, cpu_ms=init_ms - 20)
 
 
 def taken(*runs: Run) -> Taken:
@@ -121,19 +126,22 @@ def test_runs_and_pauses_as_on_lambda() -> None:
 
 def test_init_is_flat_or_it_is_not() -> None:
     """Against the mean of all sizes; a throttled Init would be 8 times as long at 128 MB."""
-    flat = {memory_mb: [80.0, 81.0, 500.0] for memory_mb in (128, 256, 512, 1024)}
+    flat = {memory_mb: [start(80), start(81), start(500)] for memory_mb in (128, 256, 512, 1024)}
     assert compare.init(DATA, "python3.11", flat).verdict == "PASS"
-    assert compare.init(DATA, "python3.99", {**flat, 128: [640.0]}).verdict == "FAIL"
+    assert compare.init(DATA, "python3.99", {**flat, 128: [start(640)]}).verdict == "FAIL"
+    stolen = {memory_mb: [Start(init_ms=101, cpu_ms=80)] for memory_mb in (128, 256, 512, 1024)}
+    assert compare.init(DATA, "python3.11", stolen).verdict == "NOT MEASURED"
 
 
 def test_text_and_warnings() -> None:
     """The figure with its target; HZ, scheduler and disturbed runs are said."""
-    result = compare.init(DATA, "python3.11", {memory_mb: [80.0] for memory_mb in (128, 256, 512, 1024)})
+    result = compare.init(DATA, "python3.11", {memory_mb: [start(80)] for memory_mb in (128, 256, 512, 1024)})
     assert "target ≤ 10: PASS" in command.as_text(result)
     calm = list(command.warnings({"hz": 250, "scheduler": "CFS"}, {"init": result}))
     assert calm == []
     steps = chosen_sizes(DATA, 2)
     disturbed = compare.staircase(DATA, steps, {step.memory_mb: taken(run(50, lost_ms=9)) for step in steps}, 1)
+    assert disturbed.verdict == "NOT MEASURED"
     told = "\n".join(command.warnings({"hz": 1000, "scheduler": "EEVDF"}, {"staircase": disturbed}))
     for word in ("1000 Hz", "slower", "EEVDF", "2 of 2 runs"):
         assert word in told
