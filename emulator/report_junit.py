@@ -22,7 +22,7 @@ _NO_TIME: Final = "0"  # a verdict takes none; the run's time is the suite's
 
 
 def as_junit(report: Report) -> bytes:
-    """UTF-8 with the elements of Jenkins' junit-10.xsd, which GitHub actions, GitLab and pytest go by too."""
+    """UTF-8; Jenkins' junit-10.xsd but for the properties of test cases, which it lacks and pytest writes too."""
     root = ET.Element("testsuites", name="lambda-preflight", time=f"{report.seconds:.3f}")
     seconds = report.seconds / max(1, len(report.functions))
     for function in report.functions:

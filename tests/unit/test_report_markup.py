@@ -24,7 +24,8 @@ SLOW = settings(max_examples=30, deadline=None, suppress_health_check=[HealthChe
 NASTY = """<script>alert("x")</script> & 'a' | `b` | **c** _d_ [e](f) ![g](h) $i$ ~~j~~ \\ ]]> --> | www.k.l"""
 GITHUB = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
-# Attributes (required ones marked) and children, as Jenkins' junit-10.xsd and pytest's own have them.
+# Attributes (required ones marked) and children: what we use of Jenkins' junit-10.xsd, and one element beyond it, the
+# properties of a test case, which the schema does not have and pytest's `record_property` writes in the same place.
 ELEMENTS: dict[str, tuple[set[str], set[str]]] = {
     "testsuites": ({"name", "time", "tests", "failures", "errors"}, {"testsuite"}),
     "testsuite": (
