@@ -15,7 +15,7 @@ from typing import Final, cast
 import click
 import pytest
 
-from emulator import cli, errors, measure, metrics, pytest_plugin
+from emulator import cli, errors, measure, metrics, pytest_plugin, report_files
 from emulator.gate_config import FunctionGates
 from emulator.gates import RULES, Gate
 from emulator.scorers import NAMES as SCORERS
@@ -257,6 +257,12 @@ def test_every_exit_status_is_told() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
     statuses = {0, 1, 128 + SIGPIPE} | {kind.exit_code for kind in kinds if issubclass(kind, errors.PreflightError)}
     assert [int(row[0]) for row in rows(section("## Exit status"))] == sorted(statuses)
+
+
+def test_every_report_format_is_told() -> None:
+    """By suffix, and no other."""
+    page = ROOT / "docs" / "read-a-report.md"
+    assert first_cells(section("## Report files", page)) == list(report_files.FORMATS)
 
 
 def test_the_pytest_plugin_is_told() -> None:
