@@ -18,7 +18,27 @@ def _json(report: Report) -> bytes:
     return as_json(report).encode()
 
 
-FORMATS: Final[Mapping[str, Callable[[Report], bytes]]] = MappingProxyType({".json": _json})
+def _markdown(report: Report) -> bytes:
+    from emulator.report_markdown import as_markdown  # noqa: PLC0415 - see above
+
+    return as_markdown(report)
+
+
+def _junit(report: Report) -> bytes:
+    from emulator.report_junit import as_junit  # noqa: PLC0415 - see above
+
+    return as_junit(report)
+
+
+def _html(report: Report) -> bytes:
+    from emulator.report_html import as_page  # noqa: PLC0415 - see above
+
+    return as_page(report)
+
+
+FORMATS: Final[Mapping[str, Callable[[Report], bytes]]] = MappingProxyType(
+    {".json": _json, ".md": _markdown, ".xml": _junit, ".html": _html}
+)
 """A further format is a module `report_NAME` and a line here."""
 
 

@@ -11,7 +11,7 @@ from emulator.gates import Baseline, Gate, judge
 from emulator.intervals import Estimate
 from emulator.invocation import FunctionError
 from emulator.machine import Disturbance, Machine
-from emulator.metrics import Evidence, ImportTime, MemoryPoint, Sample, measure_all
+from emulator.metrics import Evidence, ImportTime, Measurement, MemoryPoint, Sample, measure_all
 from emulator.package import Part, Weight
 from emulator.report import FunctionReport, Report
 from tests.fake_service import MIB, config
@@ -137,3 +137,20 @@ def report(found: Evidence | None = None, *, baseline: Baseline | None = None) -
         functions=(function,),
         disturbance=gathered.disturbance,
     )
+
+
+def holding(words: str, **others: Any) -> Report:  # noqa: ANN401 - any field of the evidence
+    """A report with these words wherever a user's words may stand."""
+    base, made = report(), evaluation()
+    failure = replace(made.failures[0], case_id=words, event={words: words}, error=replace(made.failures[0].error))
+    found = evidence(
+        weight=weight(parts=tuple(replace(part, name=words, archive=words) for part in weight().parts)),
+        evaluation=replace(made, dataset=words, scorer=words, failures=(failure,)),
+        imports=tuple(replace(one, module=words) for one in evidence().imports),
+        **others,
+    )
+    measured = Measurement(name="init.p50_ms", value=2.0, unit="ms", n=1, note=words)
+    gates = [Gate(metric="init.p50_ms", limits={"max": 1.0}, reason=words)]
+    verdicts = tuple(replace(one, message=words, look_at=(words,)) for one in judge([measured], gates))
+    function = replace(base.functions[0], name=words, evidence=found, verdicts=verdicts, notes=(words,))
+    return replace(base, functions=(function,), versions={words: words}, baseline=words, notes=(words,))

@@ -97,6 +97,13 @@ def test_unknown_function(lambda_function):
     lambda_function("E")
 """
 
+# A process that was started in the background inherits that Ctrl-C is ignored; a terminal's does not.
+RUN = """
+import signal, sys, pytest
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.exit(pytest.main(sys.argv[1:]))
+"""
+
 
 @pytest.fixture
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -271,7 +278,7 @@ def test_stopped(project: Path, pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_subprocess("-x", "-k", "too_much or test_b", "--lambda-backend", "process", timeout=60)
     result.assert_outcomes(failed=1)
     assert not mark.exists()
-    command = [sys.executable, "-m", "pytest", "test_b.py", "--lambda-backend", "process"]
+    command = [sys.executable, "-c", RUN, "test_b.py", "--lambda-backend", "process"]
     with subprocess.Popen(
         command, cwd=project, env=variables({}), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
