@@ -1,0 +1,118 @@
+"""First step: the training texts of both tasks, free of dev and test sentences, and the vocabulary that they use."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from handlers.distill import corpora
+from handlers.distill.corpora import Case
+from handlers.distill.plain_texts import plain_texts
+from handlers.distill.record import Record, read_lines, write_lines, write_whole
+from handlers.distill.vocabulary import adapt, count_pieces, coverage, prune
+from handlers.distill.wording import detokenise, vary
+
+PLAIN_TEXTS = 2400
+LONG_PHRASE = 40
+"""Characters; of SST-2's phrases, which lie within one another, the similarity student reads the longer ones."""
+
+CAPTIONS = "images"
+"""The part of STS-B that describes pictures: sentences without sentiment."""
+
+PIECES = {"sentiment": (2, 17_000), "similarity": (1, 19_000)}
+"""Least uses of a piece and most pieces, per task; with four layers that gives files below 15 MB."""
+
+
+def held_out(folder: Path | None, golden: Path) -> set[str]:
+    """Normal forms of every dev, test and golden text, none of which may be trained on."""
+    names = [(name, split) for name in ("sst2", "sst3", "stsb") for split in ("dev", "test")]
+    cases = [case for name, split in [*names, ("tweeteval", "val")] for case in corpora.load(name, split, folder)]
+    events = [case.event for case in cases]
+    events += [case["event"] for path in sorted(golden.glob("*.jsonl")) for case in read_lines(path)]
+    return {corpora.normal(text) for event in events for text in event.values()}
+
+
+def sentiment_texts(folder: Path | None, pool: Sequence[tuple[str, str]], held: set[str]) -> list[dict[str, Any]]:
+    """Gold, weakly labelled and unlabelled texts, each once per label; `label` is None for the last."""
+    captions = [text for case in clean_pairs(folder) if case.source == CAPTIONS for text in case.event.values()]
+    gold = [case for name in ("sst3", "sst2") for case in corpora.load(name, "train", folder)]
+    found: list[tuple[str, str, str | None]] = [(case.event["text"], case.source, str(case.expected)) for case in gold]
+    found += [(text, "stsb-captions", "neutral") for text in captions]
+    found += [(text, "plain", "neutral") for text in plain_texts(PLAIN_TEXTS, seed=1)]
+    found += [(text, source, None) for source, text in pool]
+    unique = {
+        (corpora.normal(text), label): {"text": text, "label": label, "source": source}
+        for text, source, label in reversed(found)  # so that of equals the first one stays
+        if corpora.normal(text) and corpora.normal(text) not in held
+    }
+    return [{**each, "text": vary(str(each["text"]))} for each in reversed(unique.values())]
+
+
+def clean_pairs(folder: Path | None) -> list[Case]:
+    """The pairs of STS-B train whose licence allows it; the hub's copy does not say where a pair comes from."""
+    return [case for case in corpora.load("stsb", "train", folder) if case.source in corpora.CLEAN_STSB]
+
+
+def write_vocabulary(
+    task: str, tokenizer: dict[str, Any], training: Sequence[str], dev: Iterable[str], run: Path
+) -> dict[str, Any]:
+    """Prune to the training texts; return what it costs on dev."""
+    adapted = adapt(tokenizer, emoji=task == "sentiment")
+    full = Tokenizer.from_str(json.dumps(adapted))
+    least, most = PIECES[task]
+    counts = count_pieces(encoding.ids for encoding in full.encode_batch(list(training)))
+    pruned = prune(adapted, counts, at_least=least, at_most=most)
+    small = Tokenizer.from_str(json.dumps(pruned.tokenizer))
+    write_whole(run / task / "tokenizer.json", json.dumps(pruned.tokenizer, ensure_ascii=False))
+    write_whole(run / task / "full_tokenizer.json", json.dumps(adapted, ensure_ascii=False))
+    write_whole(run / task / "kept.json", json.dumps(pruned.kept))
+    texts = list(dev)
+    read = [[encoding.ids for encoding in each.encode_batch(texts)] for each in (small, full)]
+    found = coverage(*read, unknown=pruned.tokenizer["model"]["vocab"]["[UNK]"])
+    return {"pieces": len(pruned.kept), "dev_unknown_rate": found.unknown_rate, "dev_longer": found.longer}
+
+
+def prepare(folder: Path | None, content: dict[str, Any], run: Path, golden: Path) -> None:
+    """Write `sentiment/texts.jsonl`, `similarity/texts.jsonl` and `similarity/pairs.jsonl` below `run`."""
+    record = Record(
+        step="prepare", settings={"sources": corpora.CLEAN_SOURCES, "stsb": corpora.CLEAN_STSB}, inputs=inputs(folder)
+    )
+    held = held_out(folder, golden)
+    pool = corpora.unlabelled(folder) if folder else []
+    texts = sentiment_texts(folder, pool, held)
+    write_lines(run / "sentiment" / "texts.jsonl", texts)
+    pairs = [case for case in clean_pairs(folder) if not {corpora.normal(text) for text in case.event.values()} <= held]
+    write_lines(run / "similarity" / "pairs.jsonl", ({**case.event, "score": case.expected} for case in pairs))
+    sentences = [
+        detokenise(str(each["text"]))
+        for each in texts
+        if each["source"] != "sst2" or len(str(each["text"])) > LONG_PHRASE
+    ]
+    sentences += [text for case in pairs for text in case.event.values()]
+    sentences = list({corpora.normal(text): text for text in sentences if corpora.normal(text) not in held}.values())
+    write_lines(run / "similarity" / "texts.jsonl", ({"text": text} for text in sentences))
+    dev = {
+        "sentiment": [case.event["text"] for case in corpora.load("sst2", "dev", folder)],
+        "similarity": [text for case in corpora.load("stsb", "dev", folder) for text in case.event.values()],
+    }
+    training = {"sentiment": [str(each["text"]) for each in texts], "similarity": sentences}
+    scores = {task: write_vocabulary(task, content, training[task], dev[task], run) for task in dev}
+    sources: dict[str, int] = {}
+    for each in texts:
+        key = f"{each['source']}/{each['label']}"
+        sources[key] = sources.get(key, 0) + 1
+    record.write(
+        run / "prepare", {**scores, "sentiment_texts": sources, "sentences": len(sentences), "pairs": len(pairs)}
+    )
+
+
+def inputs(folder: Path | None) -> list[Path]:
+    """The files that are read of a data folder, for the record."""
+    if folder is None:
+        return []
+    parts = ("sst2", "sst_sentence", "stsb", "tweeteval_sentiment", "unlabelled")
+    return [path for part in parts for path in sorted((folder / part).glob("*.[tc]s[vx]*"))]

@@ -1,0 +1,129 @@
+"""Sentiment, three classes: a teacher on gold labels, its silver labels, a student on silver and gold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from handlers.distill import corpora, encoders
+from handlers.distill.corpora import LABELS
+from handlers.distill.encoders import Encoder
+from handlers.distill.record import Job, Record, read_lines
+from handlers.distill.scores import accuracy, macro_f1
+from handlers.distill.training import Lesson, Settings, fit
+
+NEUTRAL_WEIGHT = 1.5
+"""Of a neutral example in the loss: the gold texts hold one for each ten with sentiment."""
+
+TEMPERATURE = 2.0
+HARD_SHARE = 0.25
+"""Of the student's loss on a gold text, the part that looks at the gold label; the rest looks at the teacher."""
+
+POOLED_SHARE = 1.0
+"""Weight of the distance between the student's pooled vector and the teacher's."""
+
+
+def dev_sets(data: Path | None) -> dict[str, list[tuple[str, str]]]:
+    """Text and label of the sets that choices are made on."""
+    return {
+        name: [(case.event["text"], str(case.expected)) for case in corpora.load(name, "dev", data)]
+        for name in ("sst2", "sst3")
+    }
+
+
+def score_sets(sets: dict[str, list[tuple[str, str]]], answer: Callable[[Sequence[str]], Any]) -> dict[str, float]:
+    """SST-2 accuracy with neutral left out, SST-3 macro F1, and their mean, which choices go by."""
+    logits = {name: answer([text for text, _ in cases]) for name, cases in sets.items()}
+    binary = ["positive" if row[2] > row[0] else "negative" for row in logits["sst2"].tolist()]
+    three = [LABELS[index] for index in logits["sst3"].argmax(1).tolist()]
+    scores = {
+        "sst2_accuracy": accuracy([label for _, label in sets["sst2"]], binary),
+        "sst3_macro_f1": macro_f1([label for _, label in sets["sst3"]], three),
+    }
+    return {**scores, "choice": sum(scores.values()) / len(scores)}
+
+
+def logits_of(encoder: Encoder, texts: Sequence[str]) -> Any:  # noqa: ANN401 - a torch.Tensor, and torch is an extra
+    """Float32 [texts, labels]."""
+    pooled = encoders.pool_all(encoder, encoder.encode(texts), fast=True)
+    with encoders.inference(encoder):
+        return encoder.head(pooled)
+
+
+def judge_on(data: Path | None) -> Callable[[Encoder], dict[str, float]]:
+    """What `fit` asks for dev scores."""
+    sets = dev_sets(data)
+    return lambda encoder: score_sets(sets, lambda texts: logits_of(encoder, texts))
+
+
+def train_teacher(job: Job, settings: Settings, target: str = "teacher") -> None:
+    """Fine-tune on the gold texts; the best on dev lies in `sentiment/teacher/best`."""
+    folder = job.run / "sentiment" / target
+    source = job.run / "sentiment" / "texts.jsonl"
+    record = Record(step="sentiment teacher", settings={"teacher": job.teacher, **asdict(settings)}, inputs=[source])
+    gold = [each for each in read_lines(source) if each["label"] is not None]
+    torch.manual_seed(settings.seed)
+    plain = encoders.load_teacher(job.teacher)
+    content = json.loads((job.run / "sentiment" / "full_tokenizer.json").read_text("utf-8"))
+    adapted = encoders.with_tokenizer(plain, content)
+    teacher = Encoder(net=plain.net, tokenizer=adapted.tokenizer, head=encoders.new_head(plain.net, len(LABELS)))
+    labels = torch.tensor([LABELS.index(each["label"]) for each in gold])
+    weights = torch.tensor([1.0, NEUTRAL_WEIGHT, 1.0])
+
+    def objective(pooled: list[Any], indices: list[int]) -> Any:  # noqa: ANN401 - a torch.Tensor
+        return functional.cross_entropy(teacher.head(functional.dropout(pooled[0], 0.1)), labels[indices], weights)
+
+    encodings = [[ids] for ids in teacher.encode([each["text"] for each in gold])]
+    scores = fit(teacher, Lesson(encodings=encodings, objective=objective, judge=judge_on(job.data)), settings, folder)
+    record.write(folder, scores)
+
+
+def write_silver(job: Job, teachers: Sequence[str]) -> None:
+    """Mean logits of the teachers for every text, gold ones too, and the first teacher's pooled vectors."""
+    base = job.run / "sentiment"
+    source = base / "texts.jsonl"
+    record = Record(step="sentiment silver", settings={"teachers": list(teachers)}, inputs=[source])
+    texts = [each["text"] for each in read_lines(source)]
+    logits, pooled = [], None
+    for name in teachers:
+        teacher = encoders.load(base / name / "best")
+        vectors = encoders.pool_all(teacher, teacher.encode(texts), fast=True)
+        pooled = vectors if pooled is None else pooled
+        with encoders.inference(teacher):
+            logits.append(teacher.head(vectors))
+    torch.save({"logits": torch.stack(logits).mean(0), "pooled": pooled}, base / "silver.pt")
+    shares = torch.bincount(torch.stack(logits).mean(0).argmax(1), minlength=len(LABELS)) / len(texts)
+    record.write(base / "silver", {"texts": len(texts), **dict(zip(LABELS, shares.tolist(), strict=True))})
+
+
+def train_student(job: Job, settings: Settings, layers: Sequence[int], target: str = "student") -> None:
+    """Distil into a student cut from the teacher's layers; the best on dev lies in `sentiment/student/best`."""
+    base = job.run / "sentiment"
+    folder = base / target
+    inputs = [base / name for name in ("texts.jsonl", "tokenizer.json", "silver.pt")]
+    record = Record(step="sentiment student", settings={"layers": list(layers), **asdict(settings)}, inputs=inputs)
+    texts = read_lines(base / "texts.jsonl")
+    silver = torch.load(base / "silver.pt", weights_only=True)
+    kept, content = (json.loads((base / name).read_text("utf-8")) for name in ("kept.json", "tokenizer.json"))
+    student = encoders.cut(encoders.load(base / "teacher" / "best"), layers=layers, kept=kept, tokenizer=content)
+    labels = torch.tensor([-100 if each["label"] is None else LABELS.index(each["label"]) for each in texts])
+    soft = functional.softmax(silver["logits"] / TEMPERATURE, dim=1)
+
+    def objective(pooled: list[Any], indices: list[int]) -> Any:  # noqa: ANN401 - a torch.Tensor
+        logits = student.head(pooled[0])
+        student_log = functional.log_softmax(logits / TEMPERATURE, dim=1)
+        kept_loss = functional.kl_div(student_log, soft[indices], reduction="batchmean") * TEMPERATURE**2
+        gold = labels[indices]
+        hard = functional.cross_entropy(logits, gold, ignore_index=-100, reduction="sum") / len(indices)
+        distance = 1 - functional.cosine_similarity(pooled[0], silver["pooled"][indices]).mean()
+        return (1 - HARD_SHARE) * kept_loss + HARD_SHARE * hard + POOLED_SHARE * distance
+
+    encodings = [[ids] for ids in student.encode([each["text"] for each in texts])]
+    scores = fit(student, Lesson(encodings=encodings, objective=objective, judge=judge_on(job.data)), settings, folder)
+    record.write(folder, scores)
