@@ -97,7 +97,9 @@ def _place(question: str) -> Path | None:
     where = folder()
     if where is None:
         return None
-    return where / "answers" / f"{zlib.crc32(question.encode('utf-8', 'surrogateescape')):08x}.json"
+    # Each installation has its own: two that take turns would have each other's answers forgotten all the time.
+    asked = f"{__file__}\n{sys.executable}\n{question}"
+    return where / "answers" / f"{zlib.crc32(asked.encode('utf-8', 'surrogateescape')):08x}.json"
 
 
 def _forget_old(answers: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -54,6 +54,7 @@ class ControlGroup:
         self._last = Figures()
         self._disk = 0
         self._own_period = False
+        self._left_out: frozenset[str] = frozenset()
         self._files: dict[str, int] = {}
         for name, controller in (V2_FILES if unified else V1_FILES).items():
             if controller in self.folders:
@@ -75,6 +76,13 @@ class ControlGroup:
         if "" in folders:
             return cls(dict.fromkeys(UNIFIED_CONTROLLERS, folders[""]), unified=True)
         return cls(folders, unified=False)
+
+    def leave_out(self, processes: Iterable[int]) -> None:
+        """Do not look at these as long as there are others: they are small, and looking takes its time.
+
+        Once the others are gone, what those have read and written is told by whoever waited for them.
+        """
+        self._left_out = frozenset(map(str, processes))
 
     def figures(self, *, memory: bool = True) -> Figures:
         """Counters since the group was made; the last known ones once it is gone. Never raises.
@@ -202,8 +210,9 @@ class ControlGroup:
         return self.folders.get("memory") or next(iter(self.folders.values()))
 
     def _process_texts(self) -> list[ProcessTexts]:
+        pids = (_read_whole(self._procs) or "").split()
         found = []
-        for pid in (_read_whole(self._procs) or "").split():
+        for pid in [pid for pid in pids if pid not in self._left_out] or pids:
             status = _read_whole(f"/proc/{pid}/status")
             if status is not None:
                 found.append(ProcessTexts(status=status, io=_read_whole(f"/proc/{pid}/io") or ""))

@@ -53,7 +53,12 @@ V2_FILES = {
     "memory.events": "memory",
     "cpu.stat": "cpuacct",
 }
-_MEMORY_STAT = ("cache", "total_cache", "file", "shmem", "total_shmem", "slab_reclaimable")
+# As `_field` looks for them: this runs at each invocation, and is a part of what a warm one costs.
+_MEMORY_STAT = {
+    name: f"\n{name} " for name in ("cache", "total_cache", "file", "shmem", "total_shmem", "slab_reclaimable")
+}
+_PEAK, _MAPPED, _SHARED = "\nVmHWM:", "\nRssFile:", "\nRssShmem:"
+_DISK = ("\nread_bytes:", "\nwrite_bytes:")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,12 +93,18 @@ def parse_flat_keyed(text: str) -> dict[str, int]:
     return {key: int(value) for key, _, value in pairs if value.isdecimal()}
 
 
-def _field(text: str, key: str) -> int | None:
-    """The number after `key` at the start of a line; taking dozens of lines apart would take five times as long."""
-    at = 0 if text.startswith(key) else text.find(f"\n{key}") + 1
-    if at == 0 and not text.startswith(key):
+def _lines(text: str) -> str:
+    """The text as `_field` reads it: each line between two ends of lines."""
+    return f"\n{text}\n"
+
+
+def _field(lines: str, key: str) -> int | None:
+    """The number after `key`, which begins with an end of line; taking dozens of lines apart takes far longer."""
+    at = lines.find(key)
+    if at < 0:
         return None
-    number = text[at + len(key) : (text + "\n").index("\n", at)].removesuffix("kB").strip()
+    at += len(key)
+    number = lines[at : lines.index("\n", at)].removesuffix("kB").strip()
     return int(number) if number.isdecimal() else None
 
 
@@ -183,11 +194,12 @@ class _ProcessMemory:
 
 def _process_memory(texts: ProcessTexts) -> _ProcessMemory | None:
     """Bytes of the process's peak that are neither mapped files nor shared memory, of mapped files, of disk traffic."""
-    peak = _field(texts.status, "VmHWM:")
+    status = _lines(texts.status)
+    peak = _field(status, _PEAK)
     if peak is None:
         return None
-    mapped = _field(texts.status, "RssFile:") or 0
-    anonymous = peak - mapped - (_field(texts.status, "RssShmem:") or 0)
+    mapped = _field(status, _MAPPED) or 0
+    anonymous = peak - mapped - (_field(status, _SHARED) or 0)
     disk = disk_traffic((texts,))
     return _ProcessMemory(anonymous=max(0, anonymous) * 1024, mapped=mapped * 1024, disk=disk)
 
@@ -207,8 +219,7 @@ def memory_need(
 
 def disk_traffic(processes: Iterable[ProcessTexts]) -> int:
     """Bytes that these processes are known to have read from and written to disks."""
-    fields = ("read_bytes:", "write_bytes:")
-    return sum(_field(process.io, field) or 0 for process in processes for field in fields if process.io)
+    return sum(_field(lines, key) or 0 for lines in (_lines(each.io) for each in processes if each.io) for key in _DISK)
 
 
 def figures_from_texts(
@@ -229,8 +240,8 @@ def figures_from_texts(
 
 
 def _need(texts: Mapping[str, str], processes: Sequence[_ProcessMemory], disk_before: int) -> int | None:
-    text = texts.get("memory.stat", "")
-    stat = {key: value for key in _MEMORY_STAT if (value := _field(text, f"{key} ")) is not None}
+    lines = _lines(texts.get("memory.stat", ""))
+    stat = {name: value for name, key in _MEMORY_STAT.items() if (value := _field(lines, key)) is not None}
     v1 = "cache" in stat
     shmem = stat.get("total_shmem", stat.get("shmem", 0)) if v1 else stat.get("shmem", 0)
     reclaimable = None

@@ -21,6 +21,7 @@ from emulator.sandbox.docker_stdio import (
     Pipes,
     Shell,
     runtime_of,
+    shells_of,
 )
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class DockerSandbox:
         self._listener: socket.socket | None = None
         self._peer: str | None = None
         self._pid: int | None = None
+        self._shells_known = False
         self._baseline = Figures()
         self._frozen = False
         self._closed = False
@@ -196,6 +198,9 @@ class DockerSandbox:
 
     def figures(self, *, memory: bool = True) -> Figures:
         """Counters of the container's control group, less what the container had used before *go*."""
+        if memory and self._group is not None and self._pid is not None and not self._shells_known:
+            self._shells_known = True
+            self._group.leave_out(shells_of(self._pid))
         now, before = self._counters(memory=memory), self._baseline
         peak = now.memory_peak_bytes
         return Figures(
@@ -285,7 +290,7 @@ class DockerSandbox:
         if self._group is not None:
             self._group.figures()  # its last values outlive the group
             self._group.close()
-        self._pid = None
+        self._pid, self._shells_known = None, False
         stdio, self._stdio = self._stdio, None
         dead = False
         if stdio is not None:  # first, so that nobody is told of the death we cause

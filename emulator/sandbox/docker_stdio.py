@@ -87,17 +87,32 @@ def parse_status(status: int) -> Exit:
 
 
 def runtime_of(entry: int) -> int | None:
-    """The runtime among the children of a container's first process; None where it has ended, or cannot be told.
+    """The runtime among the children of a container's first process; None where it has ended, or cannot be told."""
+    _, others = _family(entry)
+    return others[0] if others else None
 
-    Another child is the entry point's own shell, which has its command line.
+
+def shells_of(entry: int) -> frozenset[int]:
+    """The entry point and its own shell, once the runtime has taken the place of the shell that it began as."""
+    shells, _ = _family(entry)
+    return frozenset((entry, *shells))
+
+
+def _family(entry: int) -> tuple[list[int], list[int]]:
+    """The children of a container's first process: those with its command line, which are its own shells, and others.
+
+    Both are empty where it has just ended, or where the kernel lists no children.
     """
-    try:
+    shells: list[int] = []
+    others: list[int] = []
+    with contextlib.suppress(OSError):
         children = Path(f"/proc/{entry}/task/{entry}/children").read_text(encoding="ascii").split()
         shell = Path(f"/proc/{entry}/cmdline").read_bytes()
-        others = [child for child in children if Path(f"/proc/{child}/cmdline").read_bytes() not in {shell, b""}]
-    except OSError:  # it has just ended, or this kernel lists no children
-        return None
-    return int(others[0]) if others else None
+        for child in children:
+            line = Path(f"/proc/{child}/cmdline").read_bytes()
+            if line:  # a process that has ended has none
+                (shells if line == shell else others).append(int(child))
+    return shells, others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

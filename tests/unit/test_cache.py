@@ -125,3 +125,13 @@ def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigurationError) as caught:
         cache.needed_folder()
     assert "XDG_CACHE_HOME" in (caught.value.hint or "")
+
+
+def test_two_installations_do_not_disturb_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither takes the place of the other's answers, which would have both find them anew each time."""
+    cache.remember("q", "ours", {})
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(sys, "executable", "/another/python")
+        cache.remember("q", "theirs", {})
+        assert cache.recall("q") == "theirs"
+    assert cache.recall("q") == "ours"
