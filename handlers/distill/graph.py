@@ -1,8 +1,8 @@
 """BERT encoders as ONNX graphs, written operator by operator from a checkpoint's weights, without torch.
 
-The graph is BertModel as in Devlin et al. 2019 (post-layer-norm, exact GELU), then mean pooling over the attention mask,
-then either L2 normalisation or a softmax over a linear layer. Everything is in the graph, so that a function needs
-no more than a tokenizer, one `run` and, for a similarity, a dot product.
+The graph is BertModel as in Devlin et al. 2019 (post-layer-norm, exact GELU), then mean pooling over the attention
+mask, then either L2 normalisation or a softmax over a linear layer. Everything is in the graph, so that a function
+needs no more than a tokenizer, one `run` and, for a similarity, a dot product.
 """
 
 from __future__ import annotations

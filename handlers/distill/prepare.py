@@ -85,7 +85,9 @@ def prepare(folder: Path | None, content: dict[str, Any], run: Path, golden: Pat
     pool = corpora.unlabelled(folder) if folder else []
     texts = sentiment_texts(folder, pool, held)
     write_lines(run / "sentiment" / "texts.jsonl", texts)
-    pairs = [case for case in clean_pairs(folder) if not {corpora.normal(text) for text in case.event.values()} <= held]
+    pairs = [
+        case for case in clean_pairs(folder) if held.isdisjoint(corpora.normal(text) for text in case.event.values())
+    ]
     write_lines(run / "similarity" / "pairs.jsonl", ({**case.event, "score": case.expected} for case in pairs))
     sentences = [
         detokenise(str(each["text"]))
