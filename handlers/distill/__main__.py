@@ -1,20 +1,21 @@
 """The pipeline, one command a step, each resumable and done once: `python -m handlers.distill STEP --run FOLDER`.
 
 In order: prepare; sentiment-teacher, sentiment-silver, sentiment-student; similarity-vectors, similarity-student,
-similarity-tune; export; evaluate. `cases` writes a public data set as a golden dataset, and needs nothing installed.
+similarity-tune; export; evaluate; cards. `cases` writes a public data set in the form of a golden dataset.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from handlers.distill import corpora
 from handlers.distill.corpora import DataError
-from handlers.distill.record import RECORD, Job, done, write_lines, write_whole
+from handlers.distill.record import RECORD, Job, done, write_whole
 
 TEACHER = "sentence-transformers/all-MiniLM-L6-v2"
 FOUR_LAYERS = "0,2,4,5"
@@ -127,11 +128,17 @@ def evaluate(options: argparse.Namespace) -> None:
     print(table(results), end="")
 
 
+def cards(options: argparse.Namespace) -> None:
+    """A model card beside each shipped model, from the scores and records of the run."""
+    from handlers.distill.card import write_cards  # noqa: PLC0415 - onnxruntime, for this step only
+
+    write_cards(options.run, options.output, json.loads((options.run / "scores.json").read_text("utf-8")))
+
+
 def cases(options: argparse.Namespace) -> None:
-    """One split of a public data set as JSON lines `{"id", "event", "expected"}`."""
-    found = corpora.load(options.set, options.split, options.data)
-    write_lines(options.output, (json.loads(case.to_json()) for case in found))
-    print(f"{options.output}: {len(found)} cases", file=sys.stderr)
+    """Print one split of a public data set as JSON lines `{"id", "event", "expected"}`."""
+    for case in corpora.load(options.set, options.split, options.data):
+        print(case.to_json())
 
 
 STEPS: dict[str, tuple[Callable[[argparse.Namespace], None], str | None]] = {
@@ -144,7 +151,7 @@ STEPS: dict[str, tuple[Callable[[argparse.Namespace], None], str | None]] = {
     "similarity-tune": (similarity_tune, "similarity/tuned"),
     "export": (export, None),
     "evaluate": (evaluate, None),
-    "cases": (cases, None),
+    "cards": (cards, None),
 }
 """The function of a step, and the folder whose record says that it is done; None for a step that is done each time."""
 
@@ -152,7 +159,9 @@ STEPS: dict[str, tuple[Callable[[argparse.Namespace], None], str | None]] = {
 def parser() -> argparse.ArgumentParser:
     """All steps take the same options; each reads those that concern it."""
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--run", type=Path, default=Path("build/distill"), help="what the steps make lies here")
+    common.add_argument(
+        "--run", type=Path, default=Path("handlers/.build/distill"), help="what the steps make lies here"
+    )
     common.add_argument("--data", type=Path, help="folder with sst2/, stsb/ and so on; without it, the hub")
     common.add_argument("--teacher", default=TEACHER, help="a folder or a hub name that transformers loads")
     common.add_argument("--golden", type=Path, default=Path("fixtures/golden"), help="never trained on")
@@ -160,21 +169,22 @@ def parser() -> argparse.ArgumentParser:
     for name, kind in (("--epochs", int), ("--batch", int), ("--rate", float)):
         common.add_argument(name, type=kind, help="instead of the step's own")
     common.add_argument("--seed", type=int, default=1)
-    common.add_argument("--output", type=Path, default=Path("handlers"), help="export: the handlers; cases: the file")
+    common.add_argument("--output", type=Path, default=Path("handlers"), help="export and cards write below it")
     made = argparse.ArgumentParser(prog="python -m handlers.distill", description=(__doc__ or "").split("\n\n")[0])
     steps = made.add_subparsers(dest="step", required=True, metavar="STEP")
     for name, (function, _) in STEPS.items():
-        step = steps.add_parser(name, parents=[common], help=function.__doc__)
-        if name == "cases":
-            step.add_argument("set", choices=sorted(corpora.LOADERS))
-            step.add_argument("split")
+        steps.add_parser(name, parents=[common], help=function.__doc__)
+    single = steps.add_parser("cases", help=cases.__doc__)
+    single.add_argument("set", choices=sorted(corpora.LOADERS))
+    single.add_argument("split", help="train, dev or test; of tweeteval val")
+    single.add_argument("--data", type=Path, help="folder with sst2/, stsb/ and so on; without it, the hub")
     return made
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status 0 done, now or before; 1 failed with one line and a hint; 130 interrupted, to be taken up again."""
     options = parser().parse_args(arguments)
-    function, folder = STEPS[options.step]
+    function, folder = STEPS.get(options.step, (cases, None))
     if folder is not None and (account := done(options.run / folder)) is not None:
         print(f"{options.step}: done at {account['finished']}; to do it again, remove {options.run / folder / RECORD}")
         return 0
@@ -191,6 +201,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # whoever read our output has seen enough, and the interpreter shall not complain either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     return 0
 
 

@@ -17,7 +17,8 @@ SLOTS = {
     "thing": "report|invoice|package|laptop|ticket|document|printer|phone|camera|book|bicycle|contract|form|key|"
     "spreadsheet|update|table|router|presentation|recording|parcel|manual|charger|calendar",
     "place": "the station|the office|room 204|the library|Berlin|the airport|the second floor|"
-    "the warehouse|the kitchen|Bratislava|the lobby|the car park|the main hall|the archive|the front desk|New York|the museum|building C",
+    "the warehouse|the kitchen|Bratislava|the lobby|the car park|the main hall|"
+    "the archive|the front desk|New York|the museum|building C",
     "time": "on Monday|at nine o'clock|tomorrow|next week|in March|this afternoon|at 14:30|every Tuesday|in 2019|"
     "on the third of May|after lunch|by the end of the month|twice a year|before the meeting|at noon|last Friday",
     "number": "two|three|five|seven|twelve|twenty|48|100|250|1,200|six|nine|15",
