@@ -48,7 +48,7 @@ def prepare(options: argparse.Namespace) -> None:
     """Training texts free of dev, test and golden sentences, and the vocabulary that they use."""
     from handlers.distill.prepare import prepare as run_it  # noqa: PLC0415 - tokenizers, for this step only
 
-    run_it(options.data, tokenizer_of(options.teacher), options.run, options.golden)
+    run_it(job_of(options), tokenizer_of(options.teacher), options.golden, options.share)
 
 
 def sentiment_teacher(options: argparse.Namespace) -> None:
@@ -59,7 +59,7 @@ def sentiment_teacher(options: argparse.Namespace) -> None:
     settings = Settings(
         epochs=options.epochs or 2, batch=options.batch or 32, rate=options.rate or 5e-5, seed=options.seed
     )
-    sentiment.train_teacher(job_of(options), settings)
+    sentiment.train_teacher(job_of(options), settings, options.begin)
 
 
 def sentiment_silver(options: argparse.Namespace) -> None:
@@ -77,7 +77,7 @@ def sentiment_student(options: argparse.Namespace) -> None:
     settings = Settings(
         epochs=options.epochs or 2, batch=options.batch or 64, rate=options.rate or 1e-4, seed=options.seed
     )
-    sentiment.train_student(job_of(options), settings, layers_of(options.layers))
+    sentiment.train_student(job_of(options), settings, layers_of(options.layers), options.begin)
 
 
 def similarity_vectors(options: argparse.Namespace) -> None:
@@ -168,6 +168,8 @@ def parser() -> argparse.ArgumentParser:
     common.add_argument("--layers", default=FOUR_LAYERS, help="the teacher's layers that a student begins with")
     for name, kind in (("--epochs", int), ("--batch", int), ("--rate", float)):
         common.add_argument(name, type=kind, help="instead of the step's own")
+    common.add_argument("--begin", type=Path, help="sentiment: the folder of a best state to go on from")
+    common.add_argument("--share", type=float, default=1.0, help="prepare: of SST-2's phrases and the pool, this share")
     common.add_argument("--seed", type=int, default=1)
     common.add_argument("--output", type=Path, default=Path("handlers"), help="export and cards write below it")
     made = argparse.ArgumentParser(prog="python -m handlers.distill", description=(__doc__ or "").split("\n\n")[0])

@@ -30,8 +30,8 @@ STEPS = {
 """The steps that make each model, with the folders of their records."""
 
 LEFT_OUT = """\
-No dev, test or golden sentence is among them (compared by letters and digits alone). Tweets, Blitzer's reviews, TREC and
-MSRP, which lie beside this data, were left out: their licences do not clearly allow a published model."""
+No dev, test or golden sentence is among them (compared by letters and digits alone). Tweets, Blitzer's reviews, TREC
+and MSRP, which lie beside this data, were left out: their licences do not clearly allow a published model."""
 
 SHAPE = Template("""\
 BERT of $layers layers and 384 dimensions, begun as layers $numbers of the teacher, mean pooling. $pieces word pieces,

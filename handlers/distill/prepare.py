@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,21 @@ from tokenizers import Tokenizer
 
 from handlers.distill import corpora
 from handlers.distill.corpora import Case
-from handlers.distill.plain_texts import plain_texts
-from handlers.distill.record import Record, read_lines, write_lines, write_whole
+from handlers.distill.our_texts import TEMPLATES, our_texts
+from handlers.distill.record import Job, Record, read_lines, write_lines, write_whole
 from handlers.distill.vocabulary import adapt, count_pieces, coverage, prune
 from handlers.distill.wording import detokenise, vary
 
-PLAIN_TEXTS = 2400
+OUR_TEXTS = 2400
+"""Per label."""
+
+OPINIONS = {"reviews_IntegratedPros": "positive", "reviews_IntegratedCons": "negative"}
+"""What the authors of the reviews themselves filed their remarks under: gold labels outside films."""
+
+OPINION_WORDS = 4
+OPINIONS_EACH = 6000
+"""Of the remarks that have a few words, rather than the name of a part: so many of each label are taken for gold."""
+
 LONG_PHRASE = 40
 """Characters; of SST-2's phrases, which lie within one another, the similarity student reads the longer ones."""
 
@@ -42,7 +52,8 @@ def sentiment_texts(folder: Path | None, pool: Sequence[tuple[str, str]], held: 
     gold = [case for name in ("sst3", "sst2") for case in corpora.load(name, "train", folder)]
     found: list[tuple[str, str, str | None]] = [(case.event["text"], case.source, str(case.expected)) for case in gold]
     found += [(text, "stsb-captions", "neutral") for text in captions]
-    found += [(text, "plain", "neutral") for text in plain_texts(PLAIN_TEXTS, seed=1)]
+    found += [(text, "ours", label) for label in TEMPLATES for text in our_texts(TEMPLATES[label], OUR_TEXTS, seed=1)]
+    found += opinions(pool)
     found += [(text, source, None) for source, text in pool]
     unique = {
         (corpora.normal(text), label): {"text": text, "label": label, "source": source}
@@ -50,6 +61,36 @@ def sentiment_texts(folder: Path | None, pool: Sequence[tuple[str, str]], held: 
         if corpora.normal(text) and corpora.normal(text) not in held
     }
     return [{**each, "text": vary(str(each["text"]))} for each in reversed(unique.values())]
+
+
+def draw(text: str) -> int:
+    """A number below 2**32 that looks random and depends on the text alone, so that runs choose alike."""
+    return zlib.crc32(text.encode())
+
+
+def is_sentence(each: dict[str, Any]) -> bool:
+    """Whether the similarity student reads it: neither a short phrase nor one of our opinions, which are much alike."""
+    if each["source"] == "sst2":
+        return len(str(each["text"])) > LONG_PHRASE
+    return bool(each["source"] != "ours" or each["label"] == "neutral")
+
+
+def thin(texts: list[dict[str, Any]], share: float) -> list[dict[str, Any]]:
+    """That share of SST-2's phrases and of the texts without a label, and all others."""
+    return [
+        each
+        for each in texts
+        if (each["source"] != "sst2" and each["label"] is not None) or draw(str(each["text"])) < share * 2**32
+    ]
+
+
+def opinions(pool: Sequence[tuple[str, str]]) -> list[tuple[str, str, str | None]]:
+    """A share of the reviews' pros and cons with the label that their place gives them, the same in every run."""
+    chosen: list[tuple[str, str, str | None]] = []
+    for source, label in OPINIONS.items():
+        texts = [text for name, text in pool if name == source and len(text.split()) >= OPINION_WORDS]
+        chosen += [(text, source, label) for text in sorted(texts, key=draw)[:OPINIONS_EACH]]
+    return chosen
 
 
 def clean_pairs(folder: Path | None) -> list[Case]:
@@ -76,24 +117,20 @@ def write_vocabulary(
     return {"pieces": len(pruned.kept), "dev_unknown_rate": found.unknown_rate, "dev_longer": found.longer}
 
 
-def prepare(folder: Path | None, content: dict[str, Any], run: Path, golden: Path) -> None:
-    """Write `sentiment/texts.jsonl`, `similarity/texts.jsonl` and `similarity/pairs.jsonl` below `run`."""
-    record = Record(
-        step="prepare", settings={"sources": corpora.CLEAN_SOURCES, "stsb": corpora.CLEAN_STSB}, inputs=inputs(folder)
-    )
+def prepare(job: Job, content: dict[str, Any], golden: Path, share: float = 1.0) -> None:
+    """Write `sentiment/texts.jsonl`, `similarity/texts.jsonl` and `similarity/pairs.jsonl` below the run."""
+    run, folder = job.run, job.data
+    settings = {"share": share, "sources": corpora.CLEAN_SOURCES, "stsb": corpora.CLEAN_STSB}
+    record = Record(step="prepare", settings=settings, inputs=inputs(folder))
     held = held_out(folder, golden)
     pool = corpora.unlabelled(folder) if folder else []
-    texts = sentiment_texts(folder, pool, held)
+    texts = thin(sentiment_texts(folder, pool, held), share)
     write_lines(run / "sentiment" / "texts.jsonl", texts)
     pairs = [
         case for case in clean_pairs(folder) if held.isdisjoint(corpora.normal(text) for text in case.event.values())
     ]
     write_lines(run / "similarity" / "pairs.jsonl", ({**case.event, "score": case.expected} for case in pairs))
-    sentences = [
-        detokenise(str(each["text"]))
-        for each in texts
-        if each["source"] != "sst2" or len(str(each["text"])) > LONG_PHRASE
-    ]
+    sentences = [detokenise(str(each["text"])) for each in texts if is_sentence(each)]
     sentences += [text for case in pairs for text in case.event.values()]
     sentences = list({corpora.normal(text): text for text in sentences if corpora.normal(text) not in held}.values())
     write_lines(run / "similarity" / "texts.jsonl", ({"text": text} for text in sentences))

@@ -62,17 +62,30 @@ def judge_on(data: Path | None) -> Callable[[Encoder], dict[str, float]]:
     return lambda encoder: score_sets(sets, lambda texts: logits_of(encoder, texts))
 
 
-def train_teacher(job: Job, settings: Settings, target: str = "teacher") -> None:
-    """Fine-tune on the gold texts; the best on dev lies in `sentiment/teacher/best`."""
-    folder = job.run / "sentiment" / target
-    source = job.run / "sentiment" / "texts.jsonl"
-    record = Record(step="sentiment teacher", settings={"teacher": job.teacher, **asdict(settings)}, inputs=[source])
-    gold = [each for each in read_lines(source) if each["label"] is not None]
-    torch.manual_seed(settings.seed)
+def new_teacher(job: Job) -> Encoder:
+    """The teacher as it comes, with a new head, behind the tokenizer that reads emoji."""
     plain = encoders.load_teacher(job.teacher)
     content = json.loads((job.run / "sentiment" / "full_tokenizer.json").read_text("utf-8"))
-    adapted = encoders.with_tokenizer(plain, content)
-    teacher = Encoder(net=plain.net, tokenizer=adapted.tokenizer, head=encoders.new_head(plain.net, len(LABELS)))
+    tokenizer = encoders.with_tokenizer(plain, content).tokenizer
+    return Encoder(net=plain.net, tokenizer=tokenizer, head=encoders.new_head(plain.net, len(LABELS)))
+
+
+def new_student(base: Path, layers: Sequence[int]) -> Encoder:
+    """Cut from the fine-tuned teacher."""
+    kept, content = (json.loads((base / name).read_text("utf-8")) for name in ("kept.json", "tokenizer.json"))
+    return encoders.cut(encoders.load(base / "teacher" / "best"), layers=layers, kept=kept, tokenizer=content)
+
+
+def train_teacher(job: Job, settings: Settings, begin: Path | None = None) -> None:
+    """Fine-tune on the gold texts, from `begin` (an earlier best) where given; see `sentiment/teacher/best`."""
+    folder = job.run / "sentiment" / "teacher"
+    source = job.run / "sentiment" / "texts.jsonl"
+    record = Record(
+        step="sentiment teacher", settings={"teacher": job.teacher, "begin": begin, **asdict(settings)}, inputs=[source]
+    )
+    gold = [each for each in read_lines(source) if each["label"] is not None]
+    torch.manual_seed(settings.seed)
+    teacher = encoders.load(begin) if begin else new_teacher(job)
     labels = torch.tensor([LABELS.index(each["label"]) for each in gold])
     weights = torch.tensor([1.0, NEUTRAL_WEIGHT, 1.0])
 
@@ -102,16 +115,16 @@ def write_silver(job: Job, teachers: Sequence[str]) -> None:
     record.write(base / "silver", {"texts": len(texts), **dict(zip(LABELS, shares.tolist(), strict=True))})
 
 
-def train_student(job: Job, settings: Settings, layers: Sequence[int], target: str = "student") -> None:
+def train_student(job: Job, settings: Settings, layers: Sequence[int], begin: Path | None = None) -> None:
     """Distil into a student cut from the teacher's layers; the best on dev lies in `sentiment/student/best`."""
     base = job.run / "sentiment"
-    folder = base / target
+    folder = base / "student"
     inputs = [base / name for name in ("texts.jsonl", "tokenizer.json", "silver.pt")]
-    record = Record(step="sentiment student", settings={"layers": list(layers), **asdict(settings)}, inputs=inputs)
+    noted = {"layers": list(layers), "begin": begin, **asdict(settings)}
+    record = Record(step="sentiment student", settings=noted, inputs=inputs)
     texts = read_lines(base / "texts.jsonl")
     silver = torch.load(base / "silver.pt", weights_only=True)
-    kept, content = (json.loads((base / name).read_text("utf-8")) for name in ("kept.json", "tokenizer.json"))
-    student = encoders.cut(encoders.load(base / "teacher" / "best"), layers=layers, kept=kept, tokenizer=content)
+    student = encoders.load(begin) if begin else new_student(base, layers)
     labels = torch.tensor([-100 if each["label"] is None else LABELS.index(each["label"]) for each in texts])
     soft = functional.softmax(silver["logits"] / TEMPERATURE, dim=1)
 

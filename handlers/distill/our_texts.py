@@ -1,7 +1,7 @@
-"""Sentences without sentiment, written for this project (CC0): questions, requests and statements of fact.
+"""Training sentences written for this project (CC0): questions, requests, statements of fact, and opinions.
 
-Film reviews hardly hold any, and a model that has seen nothing else calls every question an opinion. Slots in braces
-are filled from the lists below; none of it was made from, or looked at beside, the golden datasets.
+The gold labels are about films alone and hold hardly a neutral sentence that is not a lukewarm review. Slots in braces
+are filled from the lists below; none of it was made from, or looked at beside, the cases of the golden datasets.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import itertools
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+from handlers.distill.our_opinions import BAD, GOOD, LEVEL, NEGATIVE, POSITIVE, SUBJECT
 
 SLOTS = {
     "person": "she|he|my neighbour|the manager|our team|the committee|a student|the driver|my sister|the engineer|"
@@ -26,9 +28,12 @@ SLOTS = {
     "travel expenses|the new policy|opening hours|delivery|registration|the second chapter|insurance",
     "verb": "opened|moved|signed|printed|returned|ordered|copied|collected|counted|checked|scanned|sent|shared|stored",
     "colour": "blue|red|green|grey|black|white|brown|yellow",
+    "good": GOOD,
+    "bad": BAD,
+    "subject": SUBJECT,
 }
 
-TEMPLATES = (
+NEUTRAL = (
     "What time does {place} open?",
     "When will the {thing} be sent to {person}?",
     "Where can I find the {thing}?",
@@ -96,18 +101,23 @@ TEMPLATES = (
 )
 
 
+TEMPLATES = {"negative": NEGATIVE, "neutral": (*NEUTRAL, *LEVEL), "positive": POSITIVE}
+
+
 def fill(template: str, draw: random.Random) -> str:
-    """One sentence; the first letter large where the template has a full stop or a question mark."""
-    filled = re.sub(r"{(\w+)}", lambda slot: draw.choice(SLOTS[slot[1]].split("|")), template)
-    return filled[0].upper() + filled[1:] if template[-1] in ".?" else filled
+    """One sentence; the first letter large where it ends as sentences do."""
+    filled = template
+    while "{" in filled:  # a subject has a slot of its own
+        filled = re.sub(r"{(\w+)}", lambda slot: draw.choice(SLOTS[slot[1]].split("|")), filled)
+    return filled[0].upper() + filled[1:] if filled[-1] in ".?!" else filled
 
 
-def plain_texts(count: int, seed: int) -> list[str]:
+def our_texts(templates: Sequence[str], count: int, seed: int) -> list[str]:
     """At most `count` different sentences, every template as often as any other while it has more to give."""
     draw = random.Random(seed)  # noqa: S311 - training data, repeatable on purpose
 
     def endless() -> Iterator[str]:
-        for template in itertools.chain.from_iterable(itertools.repeat(TEMPLATES, 1 + 2 * count // len(TEMPLATES))):
+        for template in itertools.chain.from_iterable(itertools.repeat(templates, 1 + 2 * count // len(templates))):
             yield fill(template, draw)
 
     return list(itertools.islice(dict.fromkeys(endless()), count))
