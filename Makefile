@@ -10,6 +10,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 # ENGINE=no leaves out what needs a Docker engine.
 ENGINE ?= yes
+# Two at once, and all tests of one backend in the same of the two; PYTEST_ARGS="-n 0" runs them one by one.
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 export PYTHON ENGINE
@@ -36,7 +37,7 @@ demo: $(VENV)/.run handlers-build ## real invocations of the reference functions
 	@scripts/demo
 
 test: refuse-in-ci lint handlers-build ## lint, types, import rules and all tests (ENGINE=no: without those that need Docker)
-	@$(with_engine); $(PY) -m pytest $(PYTEST_ARGS)
+	@$(with_engine); $(PY) -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
 
 soak: refuse-in-ci $(VENV)/.test handlers-build ## the tests that run for minutes
 	@$(with_engine); $(PY) -m pytest -m soak --timeout=0 $(PYTEST_ARGS)

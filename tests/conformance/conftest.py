@@ -169,9 +169,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before soak tests are left out
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where two backends have the same code for what is tested, one of them is enough every day."""
+    """Where two backends have the same code for what is tested, one of them is enough every day.
+
+    One worker of pytest-xdist runs all tests of a backend, so that its service is made once.
+    """
     for item in items:
         parameters = getattr(getattr(item, "callspec", None), "params", {})
+        if "lab" in parameters:
+            item.add_marker(pytest.mark.xdist_group(parameters["lab"]))
         for mark in item.iter_markers("seldom_on"):
             if parameters.get("lab") in mark.args:
                 item.add_marker(pytest.mark.soak)

@@ -246,6 +246,10 @@ input()
     with emulator:
         assert emulator.stdout is not None
         stopped = psutil.Process(int(emulator.stdout.readline()))
+        limit = time.monotonic() + PATIENCE_S
+        while stopped.status() != psutil.STATUS_STOPPED:  # the signal is sent; a busy machine takes it in later
+            assert time.monotonic() < limit
+            time.sleep(0.01)
         emulator.kill()
     assert stopped.status() == psutil.STATUS_STOPPED
     ProcessBackend(cgroups=False)

@@ -4,43 +4,25 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from textmodel.callers import serve
+from textmodel.checking import InvalidInput
 
 from handlers.similarity import app
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from tests.fake_model import FakeModel
+from tests.unit.test_textmodel import JSON_VALUES
 
 EVENTS = Path(__file__).parents[2] / "fixtures" / "events"
-JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda children: st.lists(children, max_size=4) | st.dictionaries(st.text(max_size=8), children, max_size=4),
-)
 
 
-class FakeEncoder:
-    """One token a word between [CLS] and [SEP]; the vector is as long as told, at an angle that the text decides."""
-
-    def __init__(self, length: float = 1.0) -> None:
-        self.length = length
-        self.embedded: Counter[int] = Counter()
-
-    def tokenise(self, content: str) -> list[int]:
-        """101, the words' lengths, 102."""
-        return [101, *map(len, content.split()), 102]
-
-    def embed(self, tokens: list[int]) -> NDArray[np.float64]:
-        """Two numbers."""
-        angle = sum(tokens)
-        self.embedded[angle] += 1
-        return np.array([math.cos(angle), math.sin(angle)]) * self.length
+def at_angle(length: float = 1.0) -> FakeModel:
+    """Two numbers: a vector as long as told, at an angle that the text decides."""
+    return FakeModel(lambda tokens: [math.cos(sum(tokens)) * length, math.sin(sum(tokens)) * length])
 
 
 def pair(sentence1: object, sentence2: object = "fine") -> dict[str, object]:
@@ -49,8 +31,8 @@ def pair(sentence1: object, sentence2: object = "fine") -> dict[str, object]:
 
 
 def refusal(event: object) -> str:
-    """The message that an event without a token too many is refused with."""
-    with pytest.raises(app.InvalidInput) as caught:
+    """The message that an event is refused with."""
+    with pytest.raises(InvalidInput) as caught:
         app.parse(event)
     return str(caught.value)
 
@@ -71,11 +53,11 @@ def refusal(event: object) -> str:
         (pair("a", math.nan), "sentence2 is a number: expected {"),
         (pair(["a"]), "sentence1 is an array: expected {"),
         (pair({"text": "a"}), "sentence1 is an object: expected {"),
-        (pair(""), "sentence1 is empty: it must hold a sentence"),
-        (pair("a", " \t\n\u3000"), "sentence2 is empty: it must hold a sentence"),
+        (pair(""), "sentence1 is empty: it must hold a text"),
+        (pair("a", " \t\n\u3000"), "sentence2 is empty: it must hold a text"),
         (pair("ab\ud83d"), "sentence1 is not valid Unicode: lone surrogate at character 2"),
-        ({"pairs": [], **pair("a")}, "the event has both pairs and a sentence: expected {"),
-        ({"pairs": [["a", "b"]], "sentence2": "a"}, "the event has both pairs and a sentence: expected {"),
+        ({"pairs": [], **pair("a")}, "the event has both pairs and sentence1: expected {"),
+        ({"pairs": [["a", "b"]], "sentence2": "a"}, "the event has both pairs and sentence2: expected {"),
         ({"pairs": None}, "pairs is null: expected {"),
         ({"pairs": {"0": ["a", "b"]}}, "pairs is an object: expected {"),
         ({"pairs": "ab"}, "pairs is a string: expected {"),
@@ -85,7 +67,7 @@ def refusal(event: object) -> str:
         ({"pairs": [["a", "b"], ["a"]]}, "pairs[1] has length 1: a pair is two sentences"),
         ({"pairs": [["a", "b", "c"]]}, "pairs[0] has length 3: a pair is two sentences"),
         ({"pairs": [["a", "b"], ["a", 1]]}, "pairs[1][1] is a number: expected {"),
-        ({"pairs": [["", "b"]]}, "pairs[0][0] is empty: it must hold a sentence"),
+        ({"pairs": [["", "b"]]}, "pairs[0][0] is empty: it must hold a text"),
     ],
 )
 def test_a_bad_event_is_refused_with_the_place_and_what_was_expected(event: object, message: str) -> None:
@@ -100,7 +82,7 @@ def test_the_fixtures_are_what_their_names_say(path: Path) -> None:
     if "-bad" in path.stem:
         assert refusal(event)
     else:
-        assert app.parse(event).pairs
+        assert serve(event, lambda plain: app.answer(app.parse(plain), at_angle()))
 
 
 def test_the_fixtures_cover_both_forms_and_refusals() -> None:
@@ -117,31 +99,21 @@ def test_any_json_is_either_answered_or_refused(event: object) -> None:
     """Nothing that JSON can spell raises anything but InvalidInput."""
     try:
         pairs = app.parse(event).pairs
-    except app.InvalidInput:
+    except InvalidInput:
         return
     assert all(text.content.strip() for pair in pairs for text in pair)
 
 
 def test_a_refusal_carries_no_trail_through_our_code() -> None:
     """Lambda sends the traceback to the caller, whom only the message helps."""
-    with pytest.raises(app.InvalidInput) as caught:
+    with pytest.raises(InvalidInput) as caught:
         app.handler({"pairs": [["a", 1]]}, None)
-    assert [entry.name for entry in caught.traceback[1:]] == ["handler"]
+    assert [entry.name for entry in caught.traceback[1:]] == ["handler", "serve"]
 
 
 def test_unknown_keys_are_ignored() -> None:
     """A caller may send more than the function reads."""
     assert app.parse({**pair("a", "b"), "id": 7}) == app.parse(pair("a", "b"))
-
-
-@pytest.mark.parametrize(("characters", "fine"), [(49_999, True), (50_000, True), (50_001, False)])
-def test_characters_have_a_limit(characters: int, *, fine: bool) -> None:
-    """The limit itself is still answered."""
-    event = pair("x" * characters)
-    if fine:
-        assert len(app.parse(event).pairs[0][0].content) == characters
-    else:
-        assert refusal(event) == "sentence1 has 50001 characters: at most 50000 (and 512 tokens)"
 
 
 @pytest.mark.parametrize(("count", "fine"), [(1, True), (255, True), (256, True), (257, False)])
@@ -154,41 +126,21 @@ def test_pairs_have_a_limit(count: int, *, fine: bool) -> None:
         assert refusal(event) == "pairs has length 257: 1 to 256 pairs are answered at once"
 
 
-@pytest.mark.parametrize(("tokens", "fine"), [(511, True), (512, True), (513, False)])
-def test_tokens_have_a_limit(tokens: int, *, fine: bool) -> None:
-    """A text of 512 tokens, special ones included, is answered; one more is refused and never cut."""
-    request = app.parse(pair("short", "x " * (tokens - 2)))
-    if fine:
-        assert "similarity" in app.answer(request, FakeEncoder())
-    else:
-        with pytest.raises(app.InvalidInput, match=r"^sentence2 has 513 tokens: at most 512, \[CLS\] and \[SEP\] incl"):
-            app.answer(request, FakeEncoder())
-
-
-def test_a_text_without_a_single_token_is_empty() -> None:
-    """What the tokenizer drops whole, control characters for instance, is refused as empty is."""
-
-    class Deaf(FakeEncoder):
-        def tokenise(self, content: str) -> list[int]:
-            return [101, 102] if content == "\x00" else super().tokenise(content)
-
-    with pytest.raises(app.InvalidInput, match=r"^pairs\[1\]\[0\] is empty: nothing in it is a letter"):
-        app.answer(app.parse({"pairs": [["a", "b"], ["\x00", "b"]]}), Deaf())
-
-
-def test_a_refused_sentence_is_named_where_it_first_stands() -> None:
-    """A repeated sentence is checked once, and its first place is the one to look at."""
-    long = "x " * 600
-    with pytest.raises(app.InvalidInput, match=r"^pairs\[0\]\[1\] has 602 tokens"):
-        app.answer(app.parse({"pairs": [["a", long], [long, "b"]]}), FakeEncoder())
+@pytest.mark.parametrize("sentence", ["x " * 300, "x" * 5_001])
+def test_a_long_sentence_is_answered_as_far_as_it_was_read(sentence: str) -> None:
+    """And its pair says so, on whichever side it stands; another pair says nothing."""
+    for long in (pair(sentence, "short"), pair("short", sentence)):
+        assert app.answer(app.parse(long), at_angle())["truncated"] is True
+    answered: Any = app.answer(app.parse({"pairs": [["a", "b"], [sentence, "b"]]}), at_angle())
+    assert ["truncated" in result for result in answered["results"]] == [False, True]
 
 
 def test_nothing_is_computed_for_an_event_that_is_refused() -> None:
-    """A batch with one text too long costs no inference at all."""
-    encoder = FakeEncoder()
-    with pytest.raises(app.InvalidInput):
-        app.answer(app.parse({"pairs": [["a", "b"], ["a", "x " * 600]]}), encoder)
-    assert not encoder.embedded
+    """A batch with one text that is empty to the tokenizer costs no inference at all."""
+    model = at_angle()
+    with pytest.raises(InvalidInput, match=r"^pairs\[1\]\[1\] is empty: nothing in it is a letter"):
+        app.answer(app.parse({"pairs": [["a", "b"], ["a", "\x00"]]}), model)
+    assert not model.runs
 
 
 SENTENCES = st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=12)
@@ -197,21 +149,13 @@ SENTENCES = st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_s
 @given(st.lists(st.tuples(SENTENCES, SENTENCES), min_size=1, max_size=8))
 def test_a_batch_answers_each_pair_as_if_alone(pairs: list[tuple[str, str]]) -> None:
     """The batch form is the single form, repeated, and computes no sentence twice."""
-    batch = FakeEncoder()
+    batch = at_angle()
     answered: Any = app.answer(app.parse({"pairs": [list(both) for both in pairs]}), batch)
-    assert answered["results"] == [app.answer(app.parse(pair(*both)), FakeEncoder()) for both in pairs]
-    assert batch.embedded.total() == len({sentence for both in pairs for sentence in both})
+    assert answered["results"] == [app.answer(app.parse(pair(*both)), at_angle()) for both in pairs]
+    assert batch.runs.total() == len({sentence for both in pairs for sentence in both})
 
 
-@pytest.mark.parametrize(("length", "expected"), [(1.001, 1.0), (1.0, 1.0), (0.5, 0.25)])
-def test_rounding_errors_do_not_leave_the_range(length: float, expected: float) -> None:
-    """A cosine that floating point puts above 1 is 1."""
-    assert app.answer(app.parse(pair("same", "same")), FakeEncoder(length)) == {"similarity": expected}
-
-
-@pytest.mark.parametrize(
-    ("memory_mb", "threads"), [(128, 1), (1768, 1), (1769, 1), (1770, 2), (3538, 2), (3539, 3), (10240, 6)]
-)
-def test_threads_follow_the_memory_size(memory_mb: int, threads: int) -> None:
-    """One thread for each vCPU of the memory size, as Lambda has six at most."""
-    assert app.thread_count(memory_mb) == threads
+@pytest.mark.parametrize("length", [1.001, 1.0, 0.5])
+def test_rounding_errors_do_not_leave_the_range(length: float) -> None:
+    """A sentence is exactly like itself, whatever the length of its vector."""
+    assert app.answer(app.parse(pair("same", "same")), at_angle(length)) == {"similarity": 1.0}
