@@ -64,3 +64,10 @@ backend_option = click.option(
     show_envvar=True,
     help="What isolates the function.",
 )
+json_option = click.option("--json", "as_json", is_flag=True, help="The same as one JSON object.")
+unused_backend_option = click.option(
+    "--backend",
+    type=click.Choice(CHOICES),
+    expose_value=False,
+    help="Taken as everywhere; nothing is run here.",
+)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
 
-Stage = Literal["configuration", "package", "image", "request", "response"]
+Stage = Literal["configuration", "package", "upload", "image", "request", "response"]
 
 MIB: Final = 1024 * 1024
 INIT_LIMIT_S: Final = 10.0
@@ -162,6 +162,15 @@ QUOTAS: Final = (
         maximum=250 * MIB - 1,
         unit="bytes",
         message="Unzipped size must be smaller than 262144000 bytes",
+        source=_RECORDED,
+    ),
+    Quota(
+        name="Zipped package, uploaded directly",
+        stage="upload",
+        minimum=0,
+        maximum=50 * MIB - 1,
+        unit="bytes",
+        message="Zipped size must be smaller than 52428800 bytes",
         source=_RECORDED,
     ),
     Quota(

@@ -16,7 +16,7 @@ from emulator.limits import QUOTAS, Quota, Stage, Violation, check, quota
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-STAGES: tuple[Stage, ...] = ("configuration", "package", "image", "request", "response")
+STAGES: tuple[Stage, ...] = ("configuration", "package", "upload", "image", "request", "response")
 
 
 def named(row: Quota) -> str:
@@ -36,6 +36,7 @@ def named(row: Quota) -> str:
         ("MaximumRetryAttempts", "configuration", 0, 2, "retries"),
         ("MaximumEventAgeInSeconds", "configuration", 60, 21_600, "s"),
         ("Unzipped package with layers", "package", 0, 262_143_999, "bytes"),
+        ("Zipped package, uploaded directly", "upload", 0, 52_428_799, "bytes"),
         ("Request", "request", 0, 6_291_456, "bytes"),
         ("Asynchronous request", "request", 0, 1_048_576, "bytes"),
         ("Response", "response", 0, 6_291_556, "bytes"),
