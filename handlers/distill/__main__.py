@@ -16,6 +16,7 @@ from pathlib import Path
 from handlers.distill import corpora
 from handlers.distill.corpora import DataError
 from handlers.distill.record import RECORD, Job, done, write_whole
+from handlers.distill.schedule import Settings
 
 TEACHER = "sentence-transformers/all-MiniLM-L6-v2"
 FOUR_LAYERS = "0,2,4,5"
@@ -54,7 +55,6 @@ def prepare(options: argparse.Namespace) -> None:
 def sentiment_teacher(options: argparse.Namespace) -> None:
     """Fine-tune a teacher on the gold labels."""
     from handlers.distill import sentiment  # noqa: PLC0415 - torch, for this step only
-    from handlers.distill.training import Settings  # noqa: PLC0415 - the same
 
     settings = Settings(
         epochs=options.epochs or 2, batch=options.batch or 32, rate=options.rate or 5e-5, seed=options.seed
@@ -72,7 +72,6 @@ def sentiment_silver(options: argparse.Namespace) -> None:
 def sentiment_student(options: argparse.Namespace) -> None:
     """A student of some of the teacher's layers, on silver and gold labels."""
     from handlers.distill import sentiment  # noqa: PLC0415 - torch, for this step only
-    from handlers.distill.training import Settings  # noqa: PLC0415 - the same
 
     settings = Settings(
         epochs=options.epochs or 2, batch=options.batch or 64, rate=options.rate or 1e-4, seed=options.seed
@@ -90,7 +89,6 @@ def similarity_vectors(options: argparse.Namespace) -> None:
 def similarity_student(options: argparse.Namespace) -> None:
     """A student of some of the teacher's layers, on the teacher's geometry."""
     from handlers.distill import similarity  # noqa: PLC0415 - torch, for this step only
-    from handlers.distill.training import Settings  # noqa: PLC0415 - the same
 
     settings = Settings(
         epochs=options.epochs or 2, batch=options.batch or 64, rate=options.rate or 3e-4, seed=options.seed
@@ -101,7 +99,6 @@ def similarity_student(options: argparse.Namespace) -> None:
 def similarity_tune(options: argparse.Namespace) -> None:
     """Tune that student on STS-B train."""
     from handlers.distill import similarity  # noqa: PLC0415 - torch, for this step only
-    from handlers.distill.training import Settings  # noqa: PLC0415 - the same
 
     settings = Settings(
         epochs=options.epochs or 6, batch=options.batch or 32, rate=options.rate or 3e-5, seed=options.seed

@@ -34,8 +34,9 @@ No dev, test or golden sentence is among them (compared by letters and digits al
 and MSRP, which lie beside this data, were left out: their licences do not clearly allow a published model."""
 
 SHAPE = Template("""\
-BERT of $layers layers and 384 dimensions, begun as layers $numbers of the teacher, mean pooling. $pieces word pieces,
-those that the training texts use: on the dev set $unknown % of the tokens are unknown, and texts are $longer % longer.
+BERT of $layers layers and $width dimensions, begun as layers $numbers of the teacher, mean pooling. $pieces word
+pieces, those that the training texts use: on the dev set $unknown % of the tokens are unknown, and texts are $longer %
+longer.
 
 ONNX opset 17. Inputs `input_ids`, `attention_mask` and `token_type_ids`, int64, their axes `batch` and `sequence`
 dynamic, at most 512 tokens. Dynamic int8 per channel with reduced range, embeddings too. Run one text at a time: the
@@ -79,7 +80,9 @@ def card(task: str, run: Path, results: Sequence[Mapping[str, Any]]) -> str:
     again = commands(task, run)
     prepared = (done(run / "prepare") or {})["scores"][task]
     layers = (done(run / STEPS[task][f"{task}-student"]) or {})["settings"]["layers"]
+    config = json.loads((run / STEPS[task][f"{task}-student"] / "best" / "config.json").read_text("utf-8"))
     shape = {
+        "width": config["hidden_size"],
         "layers": len(layers),
         "numbers": ", ".join(str(layer) for layer in layers),
         "pieces": prepared["pieces"],

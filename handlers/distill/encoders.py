@@ -128,7 +128,7 @@ def inference(encoder: Encoder) -> Iterator[None]:
         yield
 
 
-def pool_all(encoder: Encoder, encodings: Sequence[Sequence[int]], *, size: int = 64, fast: bool = False) -> Any:  # noqa: ANN401
+def pool_all(encoder: Encoder, encodings: Sequence[Sequence[int]], *, size: int = 64, fast: bool = False) -> Any:  # noqa: ANN401 - torch again
     """Pooled vectors of many texts, in their order; texts of one length share a batch. `fast` computes in bfloat16."""
     order = sorted(range(len(encodings)), key=lambda index: len(encodings[index]))
     result = torch.empty(len(encodings), encoder.net.config.hidden_size)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from handlers.distill import corpora, encoders
+from handlers.distill import corpora
 from handlers.distill.runtime import MAX_TOKENS, Model
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ class ParityError(Exception):
 def torch_rows(saved: Path, texts: Sequence[str]) -> NDArray[np.float32]:
     """What the graph should give, by torch: probabilities where there is a head, else unit vectors."""
     import torch  # noqa: PLC0415 - an extra, and only this half of the module needs it
+
+    from handlers.distill import encoders  # noqa: PLC0415 - the same
 
     encoder = encoders.load(saved)
     encoder.tokenizer.enable_truncation(MAX_TOKENS)

@@ -15,8 +15,9 @@ from handlers.distill import corpora, encoders
 from handlers.distill.corpora import LABELS
 from handlers.distill.encoders import Encoder
 from handlers.distill.record import Job, Record, read_lines
+from handlers.distill.schedule import Settings
 from handlers.distill.scores import accuracy, macro_f1
-from handlers.distill.training import Lesson, Settings, fit
+from handlers.distill.training import Lesson, fit
 
 NEUTRAL_WEIGHT = 1.5
 """Of a neutral example in the loss: the gold texts hold one for each ten with sentiment."""

@@ -14,8 +14,9 @@ from torch.nn import functional
 from handlers.distill import corpora, encoders
 from handlers.distill.encoders import Encoder
 from handlers.distill.record import Job, Record, read_lines
+from handlers.distill.schedule import Settings
 from handlers.distill.scores import pearson, spearman
-from handlers.distill.training import Lesson, Settings, fit
+from handlers.distill.training import Lesson, fit
 
 PAIR_WEIGHT = 10.0
 """Of the squared error of the similarities within a batch, beside 1 minus the cosine to the teacher's vector."""
