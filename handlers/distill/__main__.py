@@ -66,7 +66,7 @@ def sentiment_silver(options: argparse.Namespace) -> None:
     """The teacher's labels for every text of the pool, computed once."""
     from handlers.distill import sentiment  # noqa: PLC0415 - torch, for this step only
 
-    sentiment.write_silver(job_of(options), ["teacher"])
+    sentiment.write_silver(job_of(options))
 
 
 def sentiment_student(options: argparse.Namespace) -> None:

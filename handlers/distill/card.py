@@ -54,24 +54,34 @@ $parity""")
 
 def option_texts(settings: Mapping[str, Any]) -> list[str]:
     """The command line's options that give these settings."""
-    shown = [f"--{key} {settings[key]}" for key in ("epochs", "batch", "rate", "seed") if key in settings]
+    shown = [f"--{key} {settings[key]}" for key in ("share", "epochs", "batch", "rate", "seed") if key in settings]
     if "layers" in settings:
         shown.append(f"--layers {','.join(str(layer) for layer in settings['layers'])}")
+    if settings.get("begin"):
+        role = Path(settings["begin"]).parent.name
+        shown.append(f"--begin FIRST/sentiment/{role}/best")
     return shown
 
 
-def commands(task: str, run: Path) -> str:
-    """The steps that made this model, with their settings, and the seconds that they took."""
-    common = "--data DATA --teacher TEACHER --run RUN"
-    lines = []
+def steps_done(task: str, run: Path, name: str) -> list[str]:
+    """The steps that made this model, with their settings and the seconds that they took; an earlier run's first."""
+    common = f"--data DATA --teacher TEACHER --run {name}"
+    lines, earlier = [], None
     for step, folder in STEPS[task].items():
         account = done(run / folder)
         if account is None:
             raise FileNotFoundError(f"{run / folder} holds no record: the step {step} has not been done")
+        earlier = account["settings"].get("begin") or earlier
         options = " ".join([common, *option_texts(account["settings"])])
         lines.append(f"python -m handlers.distill {step} {options}  # {account['seconds']:.0f} s")
-    lines += [f"python -m handlers.distill {step} {common}" for step in ("export", "evaluate", "cards")]
-    return "\n".join(["```console", *lines, "```"])
+    return [*(steps_done(task, Path(earlier).parents[2], "FIRST") if earlier else []), *lines]
+
+
+def commands(task: str, run: Path) -> str:
+    """All that leads to this model and its card."""
+    last = [f"python -m handlers.distill {step} --data DATA --run RUN" for step in ("export", "evaluate", "cards")]
+    last[0] += " --teacher TEACHER"
+    return "\n".join(["```console", *steps_done(task, run, "RUN"), *last, "```"])
 
 
 def card(task: str, run: Path, results: Sequence[Mapping[str, Any]]) -> str:

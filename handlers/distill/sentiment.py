@@ -14,7 +14,7 @@ from torch.nn import functional
 from handlers.distill import corpora, encoders
 from handlers.distill.corpora import LABELS
 from handlers.distill.encoders import Encoder
-from handlers.distill.record import Job, Record, read_lines
+from handlers.distill.record import Job, Record, done, read_lines
 from handlers.distill.schedule import Settings
 from handlers.distill.scores import accuracy, macro_f1
 from handlers.distill.training import Lesson, fit
@@ -26,27 +26,34 @@ TEMPERATURE = 2.0
 HARD_SHARE = 0.25
 """Of the student's loss on a gold text, the part that looks at the gold label; the rest looks at the teacher."""
 
+DEV_TEXTS = 1101
+"""At most, of each set that is judged on during training: all of SST's."""
+
 POOLED_SHARE = 1.0
 """Weight of the distance between the student's pooled vector and the teacher's."""
 
 
 def dev_sets(data: Path | None) -> dict[str, list[tuple[str, str]]]:
-    """Text and label of the sets that choices are made on."""
+    """Text and label of the sets that choices are made on; tweets are judged on and never trained on."""
+    splits = {"sst2": "dev", "sst3": "dev", "tweeteval": "val"}
     return {
-        name: [(case.event["text"], str(case.expected)) for case in corpora.load(name, "dev", data)]
-        for name in ("sst2", "sst3")
+        name: [(case.event["text"], str(case.expected)) for case in corpora.load(name, split, data)][:DEV_TEXTS]
+        for name, split in splits.items()
     }
 
 
 def score_sets(sets: dict[str, list[tuple[str, str]]], answer: Callable[[Sequence[str]], Any]) -> dict[str, float]:
-    """SST-2 accuracy with neutral left out, SST-3 macro F1, and their mean, which choices go by."""
-    logits = {name: answer([text for text, _ in cases]) for name, cases in sets.items()}
-    binary = ["positive" if row[2] > row[0] else "negative" for row in logits["sst2"].tolist()]
-    three = [LABELS[index] for index in logits["sst3"].argmax(1).tolist()]
-    scores = {
-        "sst2_accuracy": accuracy([label for _, label in sets["sst2"]], binary),
-        "sst3_macro_f1": macro_f1([label for _, label in sets["sst3"]], three),
-    }
+    """SST-2 accuracy with neutral left out, macro F1 on the others, and the mean of all, which choices go by."""
+    scores = {}
+    for name, cases in sets.items():
+        logits = answer([text for text, _ in cases])
+        expected = [label for _, label in cases]
+        if name == "sst2":
+            answered = ["positive" if row[2] > row[0] else "negative" for row in logits.tolist()]
+            scores["sst2_accuracy"] = accuracy(expected, answered)
+        else:
+            answered = [LABELS[index] for index in logits.argmax(1).tolist()]
+            scores[f"{name}_macro_f1"] = macro_f1(expected, answered)
     return {**scores, "choice": sum(scores.values()) / len(scores)}
 
 
@@ -98,21 +105,29 @@ def train_teacher(job: Job, settings: Settings, begin: Path | None = None) -> No
     record.write(folder, scores)
 
 
-def write_silver(job: Job, teachers: Sequence[str]) -> None:
-    """Mean logits of the teachers for every text, gold ones too, and the first teacher's pooled vectors."""
+def write_silver(job: Job) -> None:
+    """Logits for every text, gold ones too, and pooled vectors, by the teacher.
+
+    Where the teacher went on from an earlier one, the logits are the mean of both: each is the better at its own texts.
+    """
     base = job.run / "sentiment"
     source = base / "texts.jsonl"
-    record = Record(step="sentiment silver", settings={"teachers": list(teachers)}, inputs=[source])
+    account = done(base / "teacher")
+    if account is None:
+        raise FileNotFoundError(f"{base / 'teacher'} holds no record: the teacher has not been trained")
+    begin = account["settings"]["begin"]
+    folders = [base / "teacher" / "best", *([Path(begin)] if begin else [])]
+    record = Record(step="sentiment silver", settings={"teachers": folders}, inputs=[source])
     texts = [each["text"] for each in read_lines(source)]
-    logits, pooled = [], None
-    for name in teachers:
-        teacher = encoders.load(base / name / "best")
-        vectors = encoders.pool_all(teacher, teacher.encode(texts), fast=True)
-        pooled = vectors if pooled is None else pooled
+    logits, pooled = [], []
+    for folder in folders:
+        teacher = encoders.load(folder)
+        pooled.append(encoders.pool_all(teacher, teacher.encode(texts), fast=True))
         with encoders.inference(teacher):
-            logits.append(teacher.head(vectors))
-    torch.save({"logits": torch.stack(logits).mean(0), "pooled": pooled}, base / "silver.pt")
-    shares = torch.bincount(torch.stack(logits).mean(0).argmax(1), minlength=len(LABELS)) / len(texts)
+            logits.append(teacher.head(pooled[-1]))
+    mean = torch.stack(logits).mean(0)
+    torch.save({"logits": mean, "pooled": pooled[0]}, base / "silver.pt")
+    shares = torch.bincount(mean.argmax(1), minlength=len(LABELS)) / len(texts)
     record.write(base / "silver", {"texts": len(texts), **dict(zip(LABELS, shares.tolist(), strict=True))})
 
 
