@@ -77,6 +77,13 @@ def steps_done(task: str, run: Path, name: str) -> list[str]:
     return [*(steps_done(task, Path(earlier).parents[2], "FIRST") if earlier else []), *lines]
 
 
+def first_run(task: str, run: Path) -> Path:
+    """The run that the student was begun in, whose vocabulary it has."""
+    account = done(run / STEPS[task][f"{task}-student"])
+    begin = account["settings"].get("begin") if account else None
+    return first_run(task, Path(begin).parents[2]) if begin else run
+
+
 def commands(task: str, run: Path) -> str:
     """All that leads to this model and its card."""
     last = [f"python -m handlers.distill {step} --data DATA --run RUN" for step in ("export", "evaluate", "cards")]
@@ -88,7 +95,7 @@ def card(task: str, run: Path, results: Sequence[Mapping[str, Any]]) -> str:
     """The card's Markdown; FileNotFoundError where a step has not been done."""
     parity: dict[str, float] = json.loads((run / task / "export" / "student" / "parity.json").read_text("utf-8"))
     again = commands(task, run)
-    prepared = (done(run / "prepare") or {})["scores"][task]
+    prepared = (done(first_run(task, run) / "prepare") or {})["scores"][task]
     layers = (done(run / STEPS[task][f"{task}-student"]) or {})["settings"]["layers"]
     config = json.loads((run / STEPS[task][f"{task}-student"] / "best" / "config.json").read_text("utf-8"))
     shape = {
