@@ -10,13 +10,14 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from emulator import logs
 from emulator.errors import BackendError
-from emulator.invocation import FunctionError, Invocation, InvocationResult, Timings, Usage
+from emulator.invocation import Answer, FunctionError, Invocation, InvocationResult, Timings, Usage
 from emulator.journal import Journal
+from emulator.life import Life
 from emulator.lifecycle import (
     TRUNCATED,
     Event,
@@ -34,6 +35,7 @@ from emulator.sandbox.base import Exit, Figures, Sandbox
 
 if TYPE_CHECKING:
     from emulator.config import FunctionConfig
+    from emulator.extensions import Crew
     from emulator.shutdown import Extensions, Reason
     from emulator.streaming import PacedStream, Receiver
 
@@ -61,22 +63,34 @@ class _Outcome:
     body: bytes = b""
     error: FunctionError | None = None
     status: logs.Status = "success"
+    late: FunctionError | None = None  # what went wrong after the answer: an extension's doing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Readings:
-    """The kernel's counters around one invocation; `init` is the Init phase's milliseconds and figures."""
+class _Start:
+    """How an invocation began: when, and what `init` took, the Init phase's milliseconds and figures."""
 
+    at: float
     init: tuple[float, Figures] | None
     before: Figures
-    after: Figures
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered(Answer):
+    """What goes to the caller; whoever has begun the invocation still calls `finish`, once, from any thread.
+
+    `lasting` says that extensions are at work still, and so is the invocation.
+    """
+
+    lasting: bool
+    finish: Callable[[], InvocationResult] = field(repr=False)
 
 
 class Environment:
     """One execution environment around a sandbox that was made ready, which is its own from now on.
 
     `invoke` serves one event at a time, on the caller's thread. BackendError means that the sandbox was lost; every
-    failure of the function is in the result. `extensions` are told when a life ends, and given time.
+    failure of the function is in the result. `extensions` are played.
     """
 
     def __init__(
@@ -97,7 +111,7 @@ class Environment:
         self.idle_since = 0.0
         """`time.perf_counter()` of the last invocation's end."""
         try:
-            self._begin_life()
+            self._life = self._new_life()
         except BaseException:  # it may still be starting, and fail, or be interrupted
             with suppress(BackendError):  # what went wrong first is what is told
                 self._sandbox.close()
@@ -111,7 +125,7 @@ class Environment:
     @property
     def warm(self) -> bool:
         """Whether the next invocation would need no init."""
-        return self._api.state in {State.IDLE, State.ANSWERED}
+        return self._life.state in {State.IDLE, State.ANSWERED}
 
     @property
     def freeze_after_s(self) -> float:
@@ -121,69 +135,87 @@ class Environment:
     def rest(self) -> bool:
         """Freeze what the function left running, from another thread than the one that invokes.
 
-        False while the runtime has not asked for the next event, since Lambda's Invoke phase ends only there; True
-        where nothing is left to do: it stands still, is dead, or serves already.
+        False while runtime or extensions have not asked for the next event, since Lambda's Invoke phase ends only
+        there; True where nothing is left to do: it stands still, is dead, or serves already.
         """
         with self._resting:
-            if not self._awake and not self._frozen:
-                while heard := self._server.wait(time.perf_counter()):
-                    if isinstance(heard, Exit):
-                        self._server.hear(heard)  # kept for the next invocation, which resets
-                        return True
-                if self._api.state is State.ANSWERED:
+            if not self._awake and not self._frozen and self._life.look():
+                if self.warm and not (self._life.settled and self._life.rest(on=True)):
                     return False
-                self._frozen = self._api.state is State.IDLE and self._sandbox.freeze()
+                self._frozen = self._life.state is State.IDLE and self._sandbox.freeze()
             return True
 
     def invoke(self, order: Order) -> InvocationResult:
         """One invocation from START to REPORT, with the Init phase before it where this is the first."""
+        return self.begin(order).finish()
+
+    def begin(self, order: Order) -> Answered:
+        """The same up to the answer, which waits for no extension."""
         self._wake()
         try:
-            return self._invoke(order)
-        finally:
-            self.idle_since = time.perf_counter()
-            self._awake = False
+            return self._begin(order)
+        except BaseException:
+            self._fall_idle()
+            raise
 
-    def _invoke(self, order: Order) -> InvocationResult:
-        self._settle()
-        init = self._first_init(order.request_id) if self._api.state is State.READY else None
-        if self._api.state is State.FAILED:
+    def _begin(self, order: Order) -> Answered:
+        self._life.settle(time.perf_counter() + INIT_LIMIT_S)
+        init = self._first_init(order.request_id) if self._life.state is State.READY else None
+        if self._life.state is State.FAILED:
             self._reset()
         before = self._sandbox.figures(memory=False)
-        begin = time.perf_counter()
-        deadline = begin + self._config.timeout_s
-        outcome = self._suppressed_init(order.request_id, begin, deadline) if self._api.state is State.READY else None
+        start = _Start(at=time.perf_counter(), init=init, before=before)
+        deadline = start.at + self._config.timeout_s
+        again = self._life.state is State.READY
+        outcome = self._suppressed_init(order.request_id, start.at, deadline) if again else None
         self._journal.started(order.request_id, order.function_arn)
-        if outcome is None:
-            outcome = self._serve(order, deadline)
-        self._sandbox.flush_log()
-        after = self._sandbox.figures()
-        if self._api.state is State.FAILED:
-            self._kill("TIMEOUT" if outcome.status == "timeout" else "FAILURE")
-        duration_ms = (outcome.at - begin) * _MS
-        if outcome.status == "timeout":
-            duration_ms = self._config.timeout_s * _MS  # as AWS's REPORT lines show since 2025
-        return self._result(order, outcome, duration_ms, _Readings(init=init, before=before, after=after))
+        served = outcome or self._serve(order, deadline)
+        crew = self._life.crew
+        return Answered(
+            request_id=order.request_id,
+            body=served.body,
+            error=served.error,
+            lasting=crew is not None and crew.invoked and self._life.state is not State.FAILED,
+            finish=lambda: self._finish(order, start, served),
+        )
+
+    def _finish(self, order: Order, start: _Start, outcome: _Outcome) -> InvocationResult:
+        try:
+            if self._life.crew is not None and self._life.state is not State.FAILED:
+                outcome = self._see_out(self._life.crew, order, outcome, start.at + self._config.timeout_s)
+            self._sandbox.flush_log()
+            after = self._sandbox.figures()
+            if self._life.state is State.FAILED:
+                if self._life.crew is not None:
+                    failure = outcome.late or outcome.error
+                    error_type = failure.type if failure is not None else None
+                    self._life.crew.runtime_done(order.request_id, outcome.at, 0, outcome.status, error_type)
+                self._kill("TIMEOUT" if outcome.status == "timeout" else "FAILURE")
+            duration_ms = (outcome.at - start.at) * _MS
+            if outcome.status == "timeout":
+                duration_ms = self._config.timeout_s * _MS  # as AWS's REPORT lines show since 2025
+            return self._result(order, outcome, duration_ms, start, after)
+        finally:
+            self._fall_idle()
+
+    def _fall_idle(self) -> None:
+        self.idle_since = time.perf_counter()
+        self._awake = False
 
     def close(self) -> None:
         """End the sandbox and the server, after the Shutdown phase where one is due; may be called more than once."""
-        spindown = self.warm and self._extensions is not None
+        spindown = not self._awake and self.warm and self._life.extended  # who is at work is ended at once
         self._wake(thaw=spindown)
         try:
             if spindown:
-                self._shut_down("SPINDOWN")
-            self._extensions = None
+                self._life.shut_down("SPINDOWN")
+            self._life.forget_shutdown()
             self._sandbox.close()  # first: a runtime that is left alone by its server complains into the log
         finally:
-            self._server.close()
+            self._life.close()
 
-    def _begin_life(self) -> None:
-        # Imported while the sandbox starts: asking for its listener is what waits for it.
-        from emulator.runtime_server import RuntimeServer  # noqa: PLC0415 - see above
-
-        self._shut = False  # the Shutdown phase comes once in a life
-        self._server = RuntimeServer(self._sandbox.listener, peer=self._sandbox.peer)
-        self._api = self._server.api
+    def _new_life(self) -> Life:
+        return Life(self._config, self._sandbox, self._journal, self._extensions)
 
     def _wake(self, *, thaw: bool = True) -> None:
         with self._resting:
@@ -191,39 +223,20 @@ class Environment:
             frozen, self._frozen = self._frozen, False
             if frozen and thaw:
                 self._sandbox.thaw()
-
-    def _shut_down(self, reason: Reason) -> None:
-        if self._extensions is not None and not self._shut:
-            self._shut = True
-            from emulator.shutdown import shut_down  # noqa: PLC0415 - most functions have no extension
-
-            shut_down(self._sandbox, self._server, self._extensions, reason)
+            self._life.rest(on=False)
 
     def _kill(self, reason: Reason) -> None:
         """Nothing of this life may go on; the environment can be reset."""
-        self._shut_down(reason)
+        self._life.shut_down(reason)
         self._sandbox.kill()
-        self._server.close()
+        self._life.close()
 
     def _reset(self) -> None:
         """What Lambda does after a crash, a timeout or a failed init: all processes gone, `/tmp` kept."""
-        self._shut_down("FAILURE")
-        self._server.close()
+        self._life.shut_down("FAILURE")
+        self._life.close()
         self._sandbox.reset()
-        self._begin_life()
-
-    def _settle(self) -> None:
-        """Take in what happened since the last answer: the runtime asks for the next event, or has died."""
-        limit = time.perf_counter() + INIT_LIMIT_S
-        while self._api.state in {State.ANSWERED, State.IDLE}:
-            # An idle runtime is asked for news, not waited for.
-            heard = self._wait(limit if self._api.state is State.ANSWERED else time.perf_counter())
-            if isinstance(heard, Exit):
-                self._fail(Event.EXIT)
-            elif heard is None and self._api.state is State.ANSWERED:
-                self._fail(Event.TIMEOUT)
-            elif heard is None:
-                return
+        self._life = self._new_life()
 
     def _first_init(self, request_id: str) -> tuple[float, Figures] | None:
         """The Init phase: (milliseconds, figures at its end); None where it failed, which is logged as on AWS."""
@@ -231,6 +244,8 @@ class Environment:
         self._journal.init_started("init")
         outcome = self._init(begin + INIT_LIMIT_S, request_id)
         init_ms = (outcome.at - begin) * _MS
+        if self._life.crew is not None:
+            self._life.crew.log()
         if outcome.status == "success":
             self._journal.init_ended(init_ms, "init")
             return init_ms, self._sandbox.figures()
@@ -239,8 +254,12 @@ class Environment:
 
     def _suppressed_init(self, request_id: str, begin: float, deadline: float) -> _Outcome | None:
         """Init again, inside the invocation and its timeout; None where it went well."""
+        if self._life.crew is not None:
+            self._life.crew.init_begins_again()
         outcome = self._init(deadline, request_id)
         if outcome.status == "success":
+            if self._life.crew is not None:
+                self._life.crew.init_ended_again((outcome.at - begin) * _MS)
             self._sandbox.figures()  # so that the memory of init is known should the runtime die
             return None
         self._log_failed_init((outcome.at - begin) * _MS, "invoke", outcome)
@@ -256,16 +275,15 @@ class Environment:
 
     def _init(self, limit: float, request_id: str) -> _Outcome:
         """Start the runtime and wait until it asks for an event, fails or runs out of time."""
-        self._api.happen(Event.GO)
-        self._sandbox.go(self._journal.add, self._server.hear)
-        heard = self._wait(limit)
+        self._life.go()
+        heard = self._life.await_init(limit)
         if heard is None:
-            self._fail(Event.TIMEOUT)
+            self._life.fail(Event.TIMEOUT)
             self._sandbox.flush_log()
             self._kill("TIMEOUT")
             return _Outcome(at=limit, status="timeout")
         if isinstance(heard, Exit):
-            self._fail(Event.EXIT)
+            self._life.fail(Event.EXIT)
             error = diagnose_exit(heard, request_id)
             return _Outcome(at=time.perf_counter(), body=document(error), error=error, status="error")
         if heard.event is Event.INIT_ERROR:
@@ -286,16 +304,16 @@ class Environment:
             trace_id=order.trace_id,
             client_context=order.client_context,
         )
-        self._api.dispatch(invocation, self._paced(order.receiver, deadline))
-        heard = self._wait(deadline)
+        self._life.api.dispatch(invocation, self._paced(order.receiver, deadline))
+        heard = self._life.wait(deadline)
         if isinstance(heard, Heard) and heard.error_type == TRUNCATED:
             heard = self._why_truncated(heard, deadline)
         if heard is None:
-            self._fail(Event.TIMEOUT)
+            self._life.fail(Event.TIMEOUT)
             error = timed_out(order.request_id, self._config.timeout_s)
             return _Outcome(at=deadline, body=document(error), error=error, status="timeout")
         if isinstance(heard, Exit):
-            self._fail(Event.EXIT)
+            self._life.fail(Event.EXIT)
             error = diagnose_exit(heard, order.request_id)
             return _Outcome(at=time.perf_counter(), body=document(error), error=error, status="error")
         if heard.too_large or heard.error_type == TRUNCATED:
@@ -315,32 +333,39 @@ class Environment:
 
     def _why_truncated(self, heard: Heard, deadline: float) -> Heard | Exit:
         """The end of the runtime, where that is why its answer broke off: it comes a moment later."""
-        after = self._wait(min(deadline, time.perf_counter() + _LAST_WORD_S))
+        after = self._life.wait(min(deadline, time.perf_counter() + _LAST_WORD_S))
         return after if isinstance(after, Exit) else heard
 
-    def _wait(self, limit: float) -> Heard | Exit | None:
-        """The next thing that happens; None when the time is up."""
-        heard = self._server.wait(limit)
-        if isinstance(heard, Heard) and heard.at > limit:  # it came, but too late, while we were held up
-            return None
-        if isinstance(heard, Exit) and heard.lost is not None:
-            hint = "See `docker events`, or run `preflight doctor`."
-            raise BackendError(f"the execution environment was lost: {heard.lost}", hint=hint)
-        return heard
+    def _see_out(self, crew: Crew, order: Order, outcome: _Outcome, deadline: float) -> _Outcome:
+        """The invocation goes on until runtime and extensions ask for the next event, under the same timeout."""
+        produced = len(outcome.body) if outcome.error is None else 0
 
-    def _fail(self, event: Event) -> None:
-        if self._api.state is not State.FAILED:
-            self._api.happen(event)
+        def runtime_done(at: float) -> None:
+            crew.runtime_done(order.request_id, at, produced)
 
-    def _result(self, order: Order, outcome: _Outcome, duration_ms: float, readings: _Readings) -> InvocationResult:
-        init_ms = readings.init[0] if readings.init is not None else None
+        if not crew.invoked:
+            runtime_done(outcome.at)
+            return outcome
+        heard = crew.see_out(self._life.wait_for_all, outcome.at, deadline, runtime_done)
+        if isinstance(heard, float):
+            return replace(outcome, at=heard)
+        self._life.fail(Event.TIMEOUT if heard is None else Event.EXIT)
+        if heard is None:
+            late = timed_out(order.request_id, self._config.timeout_s)
+            return replace(outcome, at=deadline, status="timeout", late=late)
+        late = diagnose_exit(heard, order.request_id)
+        return replace(outcome, at=time.perf_counter(), status="error", late=late)
+
+    def _result(
+        self, order: Order, outcome: _Outcome, duration_ms: float, start: _Start, after: Figures
+    ) -> InvocationResult:
+        init_ms = start.init[0] if start.init is not None else None
         timings = Timings(init_ms=init_ms, duration_ms=duration_ms, billed_ms=logs.billed_ms(duration_ms, init_ms))
-        before, after = readings.before, readings.after
         usage = Usage(
             max_memory_bytes=after.memory_peak_bytes,
-            cpu_seconds=_between(before.cpu_seconds, after.cpu_seconds),
-            throttled_seconds=_between(before.throttled_seconds, after.throttled_seconds),
-            init_cpu_seconds=readings.init[1].cpu_seconds if readings.init is not None else None,
+            cpu_seconds=_between(start.before.cpu_seconds, after.cpu_seconds),
+            throttled_seconds=_between(start.before.throttled_seconds, after.throttled_seconds),
+            init_cpu_seconds=start.init[1].cpu_seconds if start.init is not None else None,
         )
         report = logs.Report(
             request_id=order.request_id,
@@ -350,7 +375,7 @@ class Environment:
             max_memory_bytes=usage.max_memory_bytes,
             init_ms=init_ms,
             status=outcome.status,
-            error_type=outcome.error.type if outcome.error is not None else None,
+            error_type=failure.type if (failure := outcome.late or outcome.error) is not None else None,
         )
         self._journal.ended(report, len(outcome.body) if outcome.error is None else 0)
         return InvocationResult(

@@ -22,7 +22,7 @@ from emulator.url_responses import HTTP_INTEGRATION, InvalidResponse, Prelude, U
 
 if TYPE_CHECKING:
     from emulator.http_server import Exchange
-    from emulator.invocation import InvocationResult
+    from emulator.invocation import Answer
     from emulator.service import LambdaService
     from emulator.url_config import FunctionUrlConfig
 
@@ -111,7 +111,7 @@ class FunctionUrl:
         )
         event = json.dumps(request_event(request, path, query, visit)).encode()
         streamed = _StreamedResponse(exchange, reply) if self._config.invoke_mode == "RESPONSE_STREAM" else None
-        result = self._service.invoke(
+        result = self._service.answer(
             self._name, event, request_id=reply.request_id, trace_id=reply.trace_id, receiver=streamed
         )
         if streamed is not None:
@@ -152,7 +152,7 @@ class _StreamedResponse:
         if data:
             self._exchange.send(data, limit)
 
-    def complete(self, result: InvocationResult) -> HttpResponse | None:
+    def complete(self, result: Answer) -> HttpResponse | None:
         """What was not streamed; a failure is a response of its own only where nothing has gone yet."""
         if result.error is None:
             self.part(result.body, None)

@@ -51,8 +51,8 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InvocationResult:
-    """The outcome of one invocation; `body` is what the caller of Lambda would receive, an error document included.
+class Answer:
+    """What the caller of Lambda receives; `body` is that, an error document included.
 
     What a receiver was given part by part is not in it.
     """
@@ -60,6 +60,12 @@ class InvocationResult:
     request_id: str
     body: bytes
     error: FunctionError | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvocationResult(Answer):
+    """The outcome of one invocation, once runtime and extensions are done with it."""
+
     timings: Timings
     usage: Usage
     log: str

@@ -18,6 +18,7 @@ from emulator.descriptions import CodeFacts, code_facts, image_facts
 from emulator.errors import PreflightError, QuotaError, Throttled
 from emulator.http1 import HttpRequest, HttpResponse, MalformedMessage
 from emulator.http_server import Exchange
+from emulator.invocation import InvocationResult
 from emulator.invoke_routes import AccountSettings, Call, Describe, DescribeUrl, Invoke, ListFunctions, route
 from emulator.invoke_stream import EventStreamAnswer
 from emulator.limits import quota
@@ -25,7 +26,9 @@ from emulator.limits import quota
 if TYPE_CHECKING:
     from emulator.config import FunctionConfig
     from emulator.event_queue import EventQueue
+    from emulator.invocation import Answer
     from emulator.service import LambdaService
+    from emulator.streaming import Receiver
     from emulator.url_config import FunctionUrlConfig
 
 MOST_BODY: Final = quota("Request").maximum or 0
@@ -138,33 +141,31 @@ class InvokeApi:
                 name, call.payload, request_id, qualifier=call.function.qualifier, trace_id=call.trace_id
             )
             return HttpResponse(status=202, headers=headers, body=b"", keep_alive=True)
-        result = self._service.invoke(
-            name,
-            call.payload,
-            request_id=request_id,
-            client_context=call.client_context,
-            trace_id=call.trace_id,
-            qualifier=call.function.qualifier,
-        )
+        answer = self._answered(call, request_id)
         headers["X-Amz-Executed-Version"] = descriptions.LATEST
-        if result.error is not None:
+        if answer.error is not None:
             headers["X-Amz-Function-Error"] = "Unhandled"
-        if call.tail:
-            headers["X-Amz-Log-Result"] = logs.tail(result.log)
-        return HttpResponse(status=200, headers=headers, body=result.body, keep_alive=True)
+        if isinstance(answer, InvocationResult) and call.tail:
+            headers["X-Amz-Log-Result"] = logs.tail(answer.log)
+        return HttpResponse(status=200, headers=headers, body=answer.body, keep_alive=True)
 
-    def _stream(self, call: Invoke, request_id: str, exchange: Exchange) -> None:
-        answer = EventStreamAnswer(exchange, request_id, _now)
-        result = self._service.invoke(
+    def _answered(self, call: Invoke, request_id: str, receiver: Receiver | None = None) -> Answer:
+        """Whoever wants the log's tail waits for REPORT, which is its last line, and so for extensions too."""
+        return (self._service.invoke if call.tail else self._service.answer)(
             self._served(call.function.name).name,
             call.payload,
             request_id=request_id,
             client_context=call.client_context,
             trace_id=call.trace_id,
             qualifier=call.function.qualifier,
-            receiver=answer,
+            receiver=receiver,
         )
-        answer.complete(result, tail=call.tail)
+
+    def _stream(self, call: Invoke, request_id: str, exchange: Exchange) -> None:
+        streamed = EventStreamAnswer(exchange, request_id, _now)
+        answer = self._answered(call, request_id, streamed)
+        log = answer.log if isinstance(answer, InvocationResult) and call.tail else None
+        streamed.complete(answer, log=log)
 
     def _page(self, call: ListFunctions) -> dict[str, Any]:
         configs = sorted(self._functions.values(), key=lambda config: config.name)

@@ -10,7 +10,7 @@ from emulator.lifecycle import TRUNCATED
 
 if TYPE_CHECKING:
     from emulator.http_server import Exchange
-    from emulator.invocation import InvocationResult
+    from emulator.invocation import Answer
 
 
 class EventStreamAnswer:
@@ -32,8 +32,8 @@ class EventStreamAnswer:
         for event in event_stream.payload_chunks(data):
             self._exchange.send(event, limit)
 
-    def complete(self, result: InvocationResult, *, tail: bool) -> None:
-        """What was not streamed, then InvokeComplete.
+    def complete(self, result: Answer, *, log: str | None) -> None:
+        """What was not streamed, then InvokeComplete, with the tail of the log where one is given.
 
         A function that fails is an `Unhandled` with its document, as the header of Invoke says and as clients of AWS's
         tell it; only an answer that broke off has a code of its own (seen 2025-01).
@@ -47,7 +47,7 @@ class EventStreamAnswer:
             code, details = result.error.type, result.error.message
         else:
             code, details = "Unhandled", result.body.decode("utf-8", "replace")
-        log_result = logs.tail(result.log) if tail else None
+        log_result = None if log is None else logs.tail(log)
         last = event_stream.invoke_complete(error_code=code, error_details=details, log_result=log_result)
         self._exchange.send(last)
         self._exchange.end()

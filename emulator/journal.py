@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from emulator import logs
 
 if TYPE_CHECKING:
     from emulator.config import FunctionConfig
     from emulator.platform_log import PlatformEvent
+
+
+class Audience(Protocol):
+    """Hears what is logged, as events and lines."""
+
+    def happened(self, events: Sequence[PlatformEvent]) -> None:
+        """Lambda's own, whatever the log levels."""
+
+    def said(self, kind: str, line: str) -> None:
+        """A line of the `function`'s or an `extension`'s."""
 
 
 class Journal:
@@ -27,12 +37,15 @@ class Journal:
         self._parts: list[bytes] = []
         self._on_log = on_log
         self._line = b""
+        self.audience: Audience | None = None
+        """Who is told of everything in this life besides."""
+        self._function_line = self._extension_line = b""
         self._unfinished = b""
         """The beginning of a line of the function's, where lines are looked at before they count."""
 
     def init_started(self, phase: logs.Phase) -> None:
         """Nothing in text: INIT_START holds a runtime version, which only Lambda's own runtimes have."""
-        if self._json:
+        if self._json or self.audience is not None:
             from emulator import platform_log  # noqa: PLC0415 - the text format needs none of it
 
             self._tell([platform_log.init_start(self._config, phase)])
@@ -41,34 +54,54 @@ class Journal:
         self, init_ms: float, phase: logs.Phase, status: logs.Status = "success", error_type: str | None = None
     ) -> None:
         """INIT_REPORT, in text only where init failed."""
-        if self._json:
+        if self._json or self.audience is not None:
             from emulator import platform_log  # noqa: PLC0415 - see above
 
             self._tell(platform_log.init_end(init_ms, phase=phase, status=status, error_type=error_type))
-        elif status != "success":
+        if not self._json and status != "success":
             self._write(logs.init_report_line(init_ms, phase=phase, status=status, error_type=error_type))
+
+    def extension(self, name: str, state: str, events: Sequence[str], error_type: str | None) -> None:
+        """EXTENSION."""
+        if self._json or self.audience is not None:
+            from emulator import platform_log  # noqa: PLC0415 - see above
+
+            self._tell([platform_log.extension(name, state, events, error_type)])
+        if not self._json:
+            self._write(logs.extension_line(name, state, events, error_type))
+
+    def subscribed(self, name: str, types: Sequence[str]) -> None:
+        """TELEMETRY."""
+        if self._json or self.audience is not None:
+            from emulator import platform_log  # noqa: PLC0415 - see above
+
+            self._tell([platform_log.telemetry_subscription(name, types)])
+        if not self._json:
+            self._write(logs.telemetry_line(name, types))
 
     def started(self, request_id: str, function_arn: str) -> None:
         """START."""
-        if self._json:
+        if self._json or self.audience is not None:
             from emulator import platform_log  # noqa: PLC0415 - see above
 
             self._tell([platform_log.start(request_id, function_arn)])
-        else:
+        if not self._json:
             self._write(logs.start_line(request_id))
 
     def ended(self, report: logs.Report, produced_bytes: int) -> None:
         """END and REPORT; `produced_bytes` is the size of the runtime's answer, 0 for an error."""
-        if self._json:
+        if self._json or self.audience is not None:
             from emulator import platform_log  # noqa: PLC0415 - see above
 
             self._tell(platform_log.end(report, produced_bytes))
-        else:
+        if not self._json:
             self._write(logs.end_line(report.request_id))
             self._write(logs.report_line(report))
 
     def add(self, piece: bytes) -> None:
         """What the runtime wrote, cut anywhere; whole lines go to `on_log` as they come."""
+        if self.audience is not None:
+            self._function_line = self._hand_over("function", self._function_line + piece)
         with self._lock:
             if not self._json:
                 self._append(piece)
@@ -77,6 +110,23 @@ class Journal:
             if end:
                 self._append_admitted(lines + end)
 
+    def add_extension(self, piece: bytes) -> None:
+        """What external extensions wrote: whole lines alone, so that none stands within one of the function's."""
+        text = self._extension_line + piece
+        rest = self._hand_over("extension", text)
+        self._extension_line = rest
+        with self._lock:
+            if len(text) > len(rest):
+                self._append(text[: len(text) - len(rest)])
+
+    def _hand_over(self, kind: str, text: bytes) -> bytes:
+        """Whole lines to the audience; what is left."""
+        *lines, rest = text.split(b"\n")
+        if self.audience is not None:
+            for line in lines:
+                self.audience.said(kind, logs.as_cloudwatch_shows(line.decode("utf-8", "replace")) + "\n")
+        return rest
+
     def text(self) -> str:
         """All of it as CloudWatch shows it, which is then forgotten."""
         with self._lock:
@@ -84,9 +134,11 @@ class Journal:
             whole, self._parts = b"".join(self._parts), []
         return logs.as_cloudwatch_shows(whole.decode("utf-8", "replace"))
 
-    def _tell(self, events: Iterable[PlatformEvent]) -> None:
+    def _tell(self, events: Sequence[PlatformEvent]) -> None:
+        if self.audience is not None:
+            self.audience.happened(events)
         for event in events:
-            if event.admitted(self._config.logging.system_level or "INFO"):
+            if self._json and event.admitted(self._config.logging.system_level or "INFO"):
                 self._write(event.line(time.time()))
 
     def _write(self, line: str) -> None:

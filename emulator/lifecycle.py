@@ -44,6 +44,7 @@ class Event(Enum):
     TIMEOUT = "timeout"
     RESET = "reset"
     CLOSE = "close"
+    EXTENSION = "extension"  # one has registered or waits for an event, which changes nothing for the runtime
 
 
 TRANSITIONS: Final[dict[tuple[State, Event], State]] = {
@@ -106,12 +107,31 @@ def truncated() -> FunctionError:
 
 
 def diagnose_exit(exit_: Exit, request_id: str) -> FunctionError:
-    """What Lambda calls the end of a runtime process that nobody asked to end, or that it could not begin."""
+    """What Lambda calls the end of a runtime process, or an extension's, that nobody asked to end.
+
+    Or why the runtime could not begin.
+    """
+    if exit_.extension is not None:
+        return _extension_failed(exit_, request_id)
     if exit_.invalid_entrypoint is not None:
         type_, reason = "Runtime.InvalidEntrypoint", exit_.invalid_entrypoint
     else:
         type_, reason = "Runtime.OutOfMemory" if exit_.out_of_memory else "Runtime.ExitError", _exit_reason(exit_)
     return FunctionError(type=type_, message=f"RequestId: {request_id} Error: {reason}")
+
+
+def _extension_failed(exit_: Exit, request_id: str) -> FunctionError:
+    """An external extension may not end before SHUTDOWN, with whatever status.
+
+    Words as in AWS's runtime interface emulator, 2026-01; "exit code 0" also as reported against AWS, 2024-06
+    (datadog-lambda-extension issue 263).
+    """
+    reason = exit_.said
+    if reason is None and exit_.signal is not None:
+        reason = f"signal: {signal_text(exit_.signal)}"
+    elif reason is None:
+        reason = f"exit status {exit_.status}" if exit_.status else "exit code 0"
+    return FunctionError(type=exit_.error_type or "Extension.Crash", message=f"RequestId: {request_id} Error: {reason}")
 
 
 def timed_out(request_id: str, timeout_s: float) -> FunctionError:

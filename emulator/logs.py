@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -68,6 +69,20 @@ def init_report_line(init_ms: float, *, phase: Phase, status: Status, error_type
     if error_type is not None:
         fields.append(f"Error Type: {error_type}")
     return "\t".join(fields) + "\n"
+
+
+def extension_line(name: str, state: str, events: Sequence[str], error_type: str | None = None) -> str:
+    """How an extension stands at the end of init; Lambda writes it before the first START."""
+    fields = [f"EXTENSION\tName: {name}", f"State: {state}", f"Events: [{', '.join(events)}]"]
+    if error_type is not None:
+        fields.append(f"Error Type: {error_type}")
+    return "\t".join(fields) + "\n"
+
+
+def telemetry_line(name: str, types: Sequence[str]) -> str:
+    """An extension has subscribed to telemetry (a real log of 2023-02-18, stored file 7855861646)."""
+    listed = ", ".join(one.title() for one in types)
+    return f"TELEMETRY\tName: {name}\tState: Subscribed\tTypes: [{listed}]\n"
 
 
 def billed_ms(duration_ms: float, init_ms: float | None) -> int:

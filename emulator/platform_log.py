@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,11 +37,15 @@ class PlatformEvent:
 
     def line(self, now: float) -> str:
         """One line of compact JSON, in UTC with milliseconds; `now` is Unix time."""
-        # Cut, not rounded: the fraction must never reach a full second.
-        milliseconds = int(now * 1000)
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(milliseconds // 1000))
-        document = {"time": f"{stamp}.{milliseconds % 1000:03}Z", "type": self.type, "record": self.record}
+        document = {"time": stamp(now), "type": self.type, "record": self.record}
         return json.dumps(document, separators=(",", ":")) + "\n"
+
+
+def stamp(now: float) -> str:
+    """Unix time as Lambda writes it."""
+    # Cut, not rounded: the fraction must never reach a full second.
+    milliseconds = int(now * 1000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(milliseconds // 1000))}.{milliseconds % 1000:03}Z"
 
 
 def init_start(config: FunctionConfig, phase: Phase) -> PlatformEvent:
@@ -67,6 +71,27 @@ def init_end(init_ms: float, *, phase: Phase, status: Status, error_type: str | 
     )
 
 
+def extension(name: str, state: str, events: Sequence[str], error_type: str | None) -> PlatformEvent:
+    """How an extension stands at the end of init."""
+    record: dict[str, Any] = {"name": name, "state": state, "events": list(events)}
+    if error_type is not None:
+        record["errorType"] = error_type
+    return PlatformEvent(type="platform.extension", record=record, level="INFO")
+
+
+def telemetry_subscription(name: str, types: Sequence[str]) -> PlatformEvent:
+    """An extension has subscribed."""
+    record = {"name": name, "state": "Subscribed", "types": list(types)}
+    return PlatformEvent(type="platform.telemetrySubscription", record=record, level="INFO")
+
+
+def dropped(records: int, size: int) -> PlatformEvent:
+    """Events that a subscriber did not take in time."""
+    reason = "Consumer seems to have fallen behind as it has not acknowledged receipt of logs."
+    record = {"reason": reason, "droppedRecords": records, "droppedBytes": size}
+    return PlatformEvent(type="platform.logsDropped", record=record, level="WARN")
+
+
 def start(request_id: str, function_arn: str) -> PlatformEvent:
     """`functionArn` is there since 2026."""
     record = {"requestId": request_id, "functionArn": function_arn, "version": "$LATEST"}
@@ -80,7 +105,6 @@ def end(report: Report, produced_bytes: int) -> tuple[PlatformEvent, ...]:
     aws-samples/aws-lambda-extensions issue 85, 2023-07-27).
     """
     outcome = _outcome(report.status, report.error_type)
-    done = {"durationMs": round(report.duration_ms, 3), "producedBytes": produced_bytes}
     metrics: dict[str, Any] = {
         "durationMs": round(report.duration_ms, 3),
         "billedDurationMs": report.billed_ms,
@@ -91,17 +115,22 @@ def end(report: Report, produced_bytes: int) -> tuple[PlatformEvent, ...]:
     if report.init_ms is not None:
         metrics["initDurationMs"] = round(report.init_ms, 3)
     return (
-        PlatformEvent(
-            type="platform.runtimeDone",
-            record={"requestId": report.request_id, **outcome, "metrics": done},
-            level=_level(report.status, "DEBUG"),
-        ),
+        runtime_done(report.request_id, report.duration_ms, produced_bytes, report.status, report.error_type),
         PlatformEvent(
             type="platform.report",
             record={"requestId": report.request_id, "metrics": metrics, **outcome},
             level=_level(report.status, "INFO"),
         ),
     )
+
+
+def runtime_done(
+    request_id: str, duration_ms: float, produced_bytes: int, status: Status = "success", error_type: str | None = None
+) -> PlatformEvent:
+    """The runtime is done, and extensions may not be."""
+    metrics = {"durationMs": round(duration_ms, 3), "producedBytes": produced_bytes}
+    record = {"requestId": request_id, **_outcome(status, error_type), "metrics": metrics}
+    return PlatformEvent(type="platform.runtimeDone", record=record, level=_level(status, "DEBUG"))
 
 
 def _outcome(status: Status, error_type: str | None) -> dict[str, str]:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from emulator.lifecycle import TRUNCATED, Event, Heard, IllegalTransition, State, advance
 from emulator.limits import quota
@@ -19,12 +19,14 @@ from emulator.limits import quota
 if TYPE_CHECKING:
     from emulator.http1 import HttpRequest
     from emulator.invocation import Invocation
+    from emulator.sandbox.base import Exit
     from emulator.streaming import PacedStream
 
 _PREFIX: Final = "/2018-06-01/runtime"
 _NEXT: Final = f"{_PREFIX}/invocation/next"
 _INIT_ERROR: Final = f"{_PREFIX}/init/error"
 _INVOCATION: Final = f"{_PREFIX}/invocation/"
+_OTHER_APIS: Final = ("/2020-01-01/", "/2022-07-01/", "/2020-08-15/")
 _ERROR_TYPE_HEADER: Final = "lambda-runtime-function-error-type"
 _ERROR_BODY_FIELD: Final = "lambda-runtime-function-error-body"
 MODE_HEADER: Final = "lambda-runtime-function-response-mode"
@@ -44,14 +46,31 @@ Answer = Callable[[Reply], None]
 """Sends the reply to one request; called at most once, and never after `hang_up`."""
 
 
+class OtherApi(Protocol):
+    """What is spoken on the same socket by those who are not the runtime."""
+
+    def handle(self, request: HttpRequest, answer: Answer, at: float, *, initialising: bool) -> None:
+        """Answer one request, now or later; `initialising` until the runtime asks for its first event."""
+
+    def dispatch(self, invocation: Invocation) -> None:
+        """The runtime has been given this event."""
+
+    def hang_up(self) -> None:
+        """Answer nobody from now on."""
+
+
 class RuntimeApi:
     """One life of a runtime; all of it on the thread that serves it.
 
     `peer` is the only address that is answered, for sockets that more than one sandbox can reach.
     """
 
-    def __init__(self, on_heard: Callable[[Heard], None], *, peer: str | None = None) -> None:
-        self._on_heard = on_heard
+    def __init__(self, on_heard: Callable[[Heard | Exit], None], *, peer: str | None = None) -> None:
+        self.on_heard = on_heard
+        """What is told to whoever waits for this life."""
+        self.extensions: OtherApi | None = None
+        self.on_extension: Callable[[], OtherApi] | None = None
+        """Makes `extensions` at the first request that is for them."""
         self._peer = peer
         self.state = State.READY
         self._invocation: Invocation | None = None
@@ -73,10 +92,14 @@ class RuntimeApi:
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             waiting(Reply(status=200, body=invocation.payload, headers=_headers(invocation)))
+        if self.extensions is not None:
+            self.extensions.dispatch(invocation)
 
     def hang_up(self) -> None:
         """Give up the waiting `/next`."""
         self._waiting = None
+        if self.extensions is not None:
+            self.extensions.hang_up()
 
     def streams(self, target: str, headers: Mapping[str, str], peer: str | None = None) -> bool:
         """Whether a request with this head is an answer that somebody wants in parts: they are for `part` then."""
@@ -97,23 +120,27 @@ class RuntimeApi:
         if not self._stream.part(data):
             self._overflowed = True
             self.happen(Event.RESPONSE)
-            self._on_heard(Heard(event=Event.RESPONSE, at=time.perf_counter(), too_large=True, streamed=True))
+            self.on_heard(Heard(event=Event.RESPONSE, at=time.perf_counter(), too_large=True, streamed=True))
 
     def broke_off(self) -> None:
         """The connection that carried the streamed answer has gone."""
         if self._streaming and self.state is State.BUSY:
             self.happen(Event.ERROR)
-            self._on_heard(Heard(event=Event.ERROR, at=time.perf_counter(), error_type=TRUNCATED, streamed=True))
+            self.on_heard(Heard(event=Event.ERROR, at=time.perf_counter(), error_type=TRUNCATED, streamed=True))
 
     def handle(self, request: HttpRequest, answer: Answer, *, peer: str | None = None) -> None:
         """Answer one request of `peer`'s; `/next` is answered when there is an event."""
         at = time.perf_counter()
         if self._peer is not None and peer != self._peer:
-            answer(_problem(403, "Forbidden", "This Runtime API belongs to another execution environment."))
+            answer(problem(403, "Forbidden", "This Runtime API belongs to another execution environment."))
             return
         path = request.target.partition("?")[0]
         if path == _NEXT and request.method == "GET":
             self._next(answer, at)
+        elif path.startswith(_OTHER_APIS) and self.on_extension is not None:
+            if self.extensions is None:
+                self.extensions = self.on_extension()
+            self.extensions.handle(request, answer, at, initialising=self.state in {State.READY, State.INIT})
         else:
             answer(self._told(request, path, at))
 
@@ -124,7 +151,7 @@ class RuntimeApi:
             request_id, _, kind = path.removeprefix(_INVOCATION).partition("/")
             if kind in {"response", "error"}:
                 return self._answered(request, request_id, at, failed=kind == "error")
-        return _problem(404, "NotFound", f"{request.method} {path} is not part of the Runtime API 2018-06-01")
+        return problem(404, "NotFound", f"{request.method} {path} is not part of the Runtime API 2018-06-01")
 
     def _next(self, answer: Answer, at: float) -> None:
         try:
@@ -133,7 +160,7 @@ class RuntimeApi:
             answer(_illegal(error))
             return
         self._waiting = answer
-        self._on_heard(Heard(event=Event.NEXT, at=at))
+        self.on_heard(Heard(event=Event.NEXT, at=at))
 
     def _init_error(self, request: HttpRequest, at: float) -> Reply:
         try:
@@ -141,12 +168,12 @@ class RuntimeApi:
         except IllegalTransition as error:
             return _illegal(error)
         error_type = request.headers.get(_ERROR_TYPE_HEADER)
-        self._on_heard(Heard(event=Event.INIT_ERROR, at=at, body=request.body or b"", error_type=error_type))
-        return _ACCEPTED
+        self.on_heard(Heard(event=Event.INIT_ERROR, at=at, body=request.body or b"", error_type=error_type))
+        return ACCEPTED
 
     def _answered(self, request: HttpRequest, request_id: str, at: float, *, failed: bool) -> Reply:
         if self._invocation is None or self._invocation.request_id != request_id:
-            return _problem(400, "InvalidRequestID", "Invalid request ID")
+            return problem(400, "InvalidRequestID", "Invalid request ID")
         if not failed and MODE_HEADER in request.headers:
             return self._answered_in_mode(request, at)
         return self._take(request, at, Event.ERROR if failed else Event.RESPONSE)
@@ -160,13 +187,13 @@ class RuntimeApi:
             self._stream.begin(_content_type(request.headers))
         too_large = request.body is None
         error_type = request.headers.get(_ERROR_TYPE_HEADER)
-        self._on_heard(Heard(event=event, at=at, body=request.body or b"", error_type=error_type, too_large=too_large))
-        return _too_large("Response") if too_large else _ACCEPTED
+        self.on_heard(Heard(event=event, at=at, body=request.body or b"", error_type=error_type, too_large=too_large))
+        return _too_large("Response") if too_large else ACCEPTED
 
     def _answered_in_mode(self, request: HttpRequest, at: float) -> Reply:
         """The end of a streamed answer, or all of one that nobody wants in parts; with the error from its midst."""
         if request.headers[MODE_HEADER].lower() not in {_STREAMING, "buffered"}:
-            return _problem(400, "InvalidFunctionResponseMode", "Invalid function response mode")
+            return problem(400, "InvalidFunctionResponseMode", "Invalid function response mode")
         if self._streaming:
             self.part(request.body or b"")
             if self._overflowed:
@@ -182,11 +209,11 @@ class RuntimeApi:
         except IllegalTransition as error:
             return _illegal(error)
         body = b"" if failure is None else _error_body(trailers)
-        self._on_heard(Heard(event=event, at=at, body=body, error_type=failure, streamed=self._streaming))
-        return _ACCEPTED
+        self.on_heard(Heard(event=event, at=at, body=body, error_type=failure, streamed=self._streaming))
+        return ACCEPTED
 
 
-_ACCEPTED: Final = Reply(status=202, body=b'{"status":"OK"}\n')
+ACCEPTED: Final = Reply(status=202, body=b'{"status":"OK"}\n')
 
 
 def _headers(invocation: Invocation) -> dict[str, str]:
@@ -218,12 +245,13 @@ def _error_body(trailers: Mapping[str, str]) -> bytes:
 
 def _too_large(name: str) -> Reply:
     most = quota(name).maximum
-    return _problem(413, "RequestEntityTooLarge", f"Exceeded maximum allowed payload size ({most} bytes).")
+    return problem(413, "RequestEntityTooLarge", f"Exceeded maximum allowed payload size ({most} bytes).")
 
 
 def _illegal(error: IllegalTransition) -> Reply:
-    return _problem(403, "InvalidStateTransition", f"Transition is not allowed: {error}")
+    return problem(403, "InvalidStateTransition", f"Transition is not allowed: {error}")
 
 
-def _problem(status: int, error_type: str, message: str) -> Reply:
+def problem(status: int, error_type: str, message: str) -> Reply:
+    """A refusal in the form of every API of the sandbox."""
     return Reply(status=status, body=json.dumps({"errorType": error_type, "errorMessage": message}).encode())

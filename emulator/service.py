@@ -7,28 +7,41 @@ import re
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self, TypedDict, Unpack
 
 from emulator import variables
 from emulator.concurrency import ACCOUNT_LIMIT, Concurrency
 from emulator.config import FunctionConfig
 from emulator.errors import BackendError, ConfigurationError, QuotaError
 from emulator.limits import check
-from emulator.sandbox.base import Backend, SandboxSpec
+from emulator.sandbox.base import Backend
+from emulator.spec import fit_in_memory, sandbox_spec
 
 if TYPE_CHECKING:
-    from emulator.environment import Environment
-    from emulator.invocation import InvocationResult
+    from emulator.environment import Answered, Environment, Order
+    from emulator.invocation import Answer, InvocationResult
     from emulator.janitor import Janitor
     from emulator.streaming import Receiver
 
 _LAST_CALLS_S: Final = 10.0  # how long closing waits for a container that is being made
 _AHEAD_AT_ONCE: Final = 2  # containers started side by side: more do not come faster on the engines measured
-_ASSUMED_MEMORY_MB: Final = 1024  # where the machine does not tell how much is free
+
+
+class Call(TypedDict, total=False):
+    """What a client of Lambda can say besides; `qualifier` becomes part of the ARN that the function sees.
+
+    What the function streams goes to `receiver` as it comes.
+    """
+
+    request_id: str | None
+    client_context: str | None
+    trace_id: str | None
+    qualifier: str | None
+    receiver: Receiver | None
 
 
 class LambdaService:
@@ -87,54 +100,81 @@ class LambdaService:
         """How many invocations may run at once; only to be read."""
         return self._concurrency
 
-    def invoke(  # noqa: PLR0913 - one keyword for each thing that a client of Lambda can say
-        self,
-        name: str,
-        payload: bytes,
-        *,
-        request_id: str | None = None,
-        client_context: str | None = None,
-        trace_id: str | None = None,
-        qualifier: str | None = None,
-        receiver: Receiver | None = None,
-        fresh: bool = False,
-    ) -> InvocationResult:
-        """Invoke a function with an event of JSON bytes and wait for the answer.
+    def invoke(self, name: str, payload: bytes, *, fresh: bool = False, **call: Unpack[Call]) -> InvocationResult:
+        """Invoke a function with an event of JSON bytes and wait until the invocation is over.
 
-        The environment used last serves again; `fresh` takes a new one, so that the invocation is cold. `qualifier` is
-        what the caller has named and becomes part of the ARN that the function sees. What the function streams goes to
-        `receiver` as it comes. Raises Throttled at the limit.
+        The environment used last serves again; `fresh` takes a new one, so that the invocation is cold. Raises
+        Throttled at the limit.
         """
+        return self._finish(name, *self._begin(name, self._order(name, payload, call), fresh=fresh))
+
+    def answer(self, name: str, payload: bytes, **call: Unpack[Call]) -> Answer:
+        """The same up to the answer: extensions may still be at work then, for which the caller does not wait.
+
+        The invocation goes on as one that runs, and ends on a thread of its own ("Invoke a Lambda function
+        synchronously", guide, 2026-07).
+        """
+        environment, begun = self._begin(name, self._order(name, payload, call), fresh=False)
+        if not begun.lasting:
+            return self._finish(name, environment, begun)
+
+        def finish() -> None:
+            with suppress(BackendError):  # the caller has its answer, and the next one a new environment
+                self._finish(name, environment, begun)
+
+        threading.Thread(target=finish, name="extensions", daemon=True).start()
+        return begun
+
+    def _order(self, name: str, payload: bytes, call: Call) -> Order:
         from emulator.environment import Order  # noqa: PLC0415 - see _make
 
-        config = self._config(name)
+        self._config(name)
         for violation in check("request", {"Request": len(payload)}):
             raise QuotaError(violation.message, hint=violation.hint)
-        order = Order(
-            request_id=request_id or _request_id(),
+        return Order(
+            request_id=call.get("request_id") or _request_id(),
             payload=payload,
-            function_arn=variables.function_arn(name, qualifier),
-            trace_id=trace_id or new_trace_id(),
-            client_context=client_context,
-            receiver=receiver,
+            function_arn=variables.function_arn(name, call.get("qualifier")),
+            trace_id=call.get("trace_id") or new_trace_id(),
+            client_context=call.get("client_context"),
+            receiver=call.get("receiver"),
         )
+
+    def _begin(self, name: str, order: Order, *, fresh: bool) -> tuple[Environment, Answered]:
         with self._lock:
             self._refuse_if_closed()
             self._concurrency.admit(name)
         try:
-            environment = self._take(config, fresh=fresh)
-            try:
-                result = environment.invoke(order)
-            except BaseException:  # a lost sandbox or a Ctrl-C: this environment can serve nobody again
-                with suppress(BackendError):  # what went wrong first is what is told
-                    self._discard(environment)
-                raise
+            environment = self._take(self._config(name), fresh=fresh)
+            with self._discarding(environment):
+                return environment, environment.begin(order)
+        except BaseException:
+            self._leave(name)
+            raise
+
+    def _finish(self, name: str, environment: Environment, begun: Answered) -> InvocationResult:
+        try:
+            with self._discarding(environment):
+                result = begun.finish()
             self._give_back(name, environment)
         finally:
-            with self._lock:
-                self._concurrency.leave(name)
-                self._over.notify_all()
+            self._leave(name)
         return result
+
+    @contextmanager
+    def _discarding(self, environment: Environment) -> Iterator[None]:
+        """After a lost sandbox or a Ctrl-C this environment can serve nobody again."""
+        try:
+            yield
+        except BaseException:
+            with suppress(BackendError):  # what went wrong first is what is told
+                self._discard(environment)
+            raise
+
+    def _leave(self, name: str) -> None:
+        with self._lock:
+            self._concurrency.leave(name)
+            self._over.notify_all()
 
     def prepare(self, name: str, count: int) -> int:
         """Make up to `count` environments ready (started, not initialised) for the calls to come; how many there are.
@@ -143,7 +183,7 @@ class LambdaService:
         """
         config = self._config(name)
         with self._lock:
-            missing = min(count, _fit_in_memory(config.memory_mb)) - len(self._ready[name])
+            missing = min(count, fit_in_memory(config.memory_mb)) - len(self._ready[name])
         if missing == 1:
             self._add_ready(config)
         elif missing > 1:
@@ -211,7 +251,7 @@ class LambdaService:
         return self._make(config)
 
     def _make(self, config: FunctionConfig) -> Environment:
-        sandbox = self._backend.prepare(_spec(config))
+        sandbox = self._backend.prepare(sandbox_spec(config))
         # Imported while the sandbox starts: nothing of it is needed before.
         from emulator.environment import Environment  # noqa: PLC0415 - see above
 
@@ -327,36 +367,6 @@ def unzipped_bytes(folders: tuple[Path, ...]) -> int:
                 else:
                     total += entry.stat(follow_symlinks=False).st_size
     return total
-
-
-def _fit_in_memory(memory_mb: int) -> int:
-    """How many environments of this size could run at once in what the machine has free; at least one."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except FileNotFoundError:  # not Linux
-        lines = []
-    available = [int(line.split()[1]) // 1024 for line in lines if line.startswith("MemAvailable:")]
-    free_mb = available[0] if available else _ASSUMED_MEMORY_MB
-    return max(1, free_mb // memory_mb)
-
-
-def _spec(config: FunctionConfig) -> SandboxSpec:
-    return SandboxSpec(
-        function_name=config.name,
-        handler=config.handler,
-        runtime=config.runtime,
-        code=config.code,
-        layers=config.layers,
-        memory_mb=config.memory_mb,
-        cpu_share=config.cpu_share,
-        tmp_mb=config.ephemeral_storage_mb,
-        environment=variables.function_variables(config, time.gmtime()),
-        architecture=config.architecture,
-        image=config.image,
-        entry_point=config.entry_point,
-        command=config.command,
-        working_directory=config.working_directory,
-    )
 
 
 def _request_id() -> str:

@@ -74,7 +74,7 @@ def shut_down(sandbox: Sandbox, server: Server, extensions: Extensions | None, r
     begin = time.perf_counter()
     if reason == "SPINDOWN" and sandbox.signal(signal.SIGTERM):
         while heard := server.wait(begin + allowed.runtime_s):
-            if isinstance(heard, Exit):
+            if isinstance(heard, Exit) and heard.extension is None:
                 break
     if extensions.external:
         sandbox.signal(signal.SIGKILL)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emulator import environment as module
-from emulator import journal, runtime_api, runtime_server, shutdown
+from emulator import extensions as crews
+from emulator import extensions_api, journal, life, runtime_api, runtime_server, shutdown
 from emulator.config import FunctionConfig, LoggingConfig
 from emulator.environment import Environment, Order
 from emulator.sandbox.base import SandboxSpec
@@ -59,6 +61,7 @@ class Bench:
         on_log: Callable[[str], None] | None = None,
         logging: LoggingConfig | None = None,
         extensions: Extensions | None = None,
+        external: tuple[str, ...] = (),
     ) -> tuple[Environment, FakeSandbox]:
         """Make one whose runtime lives these lives."""
         config = FunctionConfig(
@@ -72,7 +75,7 @@ class Bench:
             logging=logging or LoggingConfig(),
         )
         fakes = FakeBackend(*lives, clock=self.clock, figures=figures, peer=peer)
-        made = Environment(config, fakes.prepare(SPEC), on_log, extensions=extensions)
+        made = Environment(config, fakes.prepare(replace(SPEC, extensions=external)), on_log, extensions=extensions)
         self.opened.append(made)
         return made, fakes.sandboxes[0]
 
@@ -81,7 +84,7 @@ class Bench:
 def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     """Stop the clock of the modules that look at one, serve without HTTP, and close everything at the end."""
     clock = FakeClock()
-    for watching in (module, runtime_api, journal, shutdown):
+    for watching in (module, life, runtime_api, journal, shutdown, crews, extensions_api):
         monkeypatch.setattr(watching, "time", clock)
     monkeypatch.setattr(runtime_server, "RuntimeServer", FakeServer)
     made = Bench(clock)

@@ -1,7 +1,6 @@
-"""Stand-ins for isolation, HTTP and time, so that a whole life runs on the test's own thread and without waiting.
+"""Stand-ins for isolation, HTTP and time: a whole life runs on the test's own thread and without waiting.
 
-A test writes the runtime as a coroutine over `FakeRuntime`. It runs as far as it can at `go` and whenever the emulator
-waits for it, and is suspended in `/next` otherwise.
+A test writes the runtime as a coroutine over `FakeRuntime`, which runs at `go` and whenever the emulator waits for it.
 """
 
 from __future__ import annotations
@@ -66,7 +65,8 @@ class FakeRuntime:
         """One request to the Runtime API, from `peer` or from the sandbox's own address; None is a body too large."""
         caller = peer or self.sandbox.peer
         named = {name.lower(): value for name, value in (headers or {}).items()}
-        request = HttpRequest(method=method, target=API + path, headers=named, body=body, keep_alive=True)
+        target = path if path.startswith("/20") else API + path
+        request = HttpRequest(method=method, target=target, headers=named, body=body, keep_alive=True)
         reply: Reply = await self.sandbox.loop.reply(lambda answer: self._api.handle(request, answer, peer=caller))
         return reply
 
@@ -148,14 +148,13 @@ async def echo(runtime: FakeRuntime) -> None:
 
 
 async def silent(runtime: FakeRuntime) -> None:
-    """Never say anything: every time limit runs out."""
+    """Never say anything."""
 
 
 class FakeListener(socket.socket):
-    """Stands for a listening socket and knows whose it is; it is never opened."""
+    """Stands for a listening socket, which initialising the base class would open."""
 
     def __init__(self, sandbox: FakeSandbox) -> None:
-        # The base class is not initialised on purpose: that is what would open a socket.
         self.sandbox = sandbox
 
 
@@ -184,6 +183,8 @@ class FakeSandbox:
         self.unread: list[bytes] = []
         self.frozen = False
         self.on_sigterm: Callable[[], None] | None = None
+        self.crew: Sequence[Runtime] = ()  # external extensions
+        self._tasks: list[asyncio.Task[None]] = []
         self._lives = deque(lives)
         self._fresh = figures
         self._memory_told = figures.memory_peak_bytes
@@ -200,6 +201,11 @@ class FakeSandbox:
         return self._identity
 
     @property
+    def extensions(self) -> tuple[str, ...]:
+        """As asked for."""
+        return self.spec.extensions
+
+    @property
     def listener(self) -> socket.socket:
         """What `FakeServer` knows this sandbox by."""
         return FakeListener(self)
@@ -209,13 +215,24 @@ class FakeSandbox:
         """As given."""
         return self._peer
 
-    def go(self, on_log: Callable[[bytes], None], on_exit: Callable[[Exit], None]) -> None:
+    def go(
+        self, on_log: Callable[[bytes], None], on_exit: Callable[[Exit], None], on_extension_log: object = None
+    ) -> None:
         """Run the next life up to its first wait."""
         self.calls.append("go")
         if not self.servers or self.servers[-1].closed:
             raise AssertionError("go before the Runtime API was served")
-        runtime = self._lives.popleft() if len(self._lives) > 1 else self._lives[0]
         self._on_log, self._on_exit = on_log, on_exit
+        if self.crew:
+            self._tasks = [self.loop.start(one(FakeRuntime(self, self.servers[-1].api))) for one in self.crew]
+        else:
+            self.start_runtime()
+            self.calls.pop()
+
+    def start_runtime(self) -> None:
+        """The life whose extensions `go` has started."""
+        self.calls.append("start runtime")
+        runtime = self._lives.popleft() if len(self._lives) > 1 else self._lives[0]
         self._task = self.loop.start(self._play(runtime, FakeRuntime(self, self.servers[-1].api)))
 
     def throttle(self, on: bool) -> None:  # noqa: FBT001 - the protocol's signature
@@ -248,6 +265,10 @@ class FakeSandbox:
     def freeze_after_s(self) -> float:
         """As where the control group is ours."""
         return FREEZE_AFTER_S
+
+    def connect(self, port: int) -> socket.socket:
+        """Nobody listens."""
+        raise ConnectionRefusedError(port)
 
     def freeze(self) -> bool:
         """Nothing of it runs until `thaw`."""
@@ -284,7 +305,7 @@ class FakeSandbox:
         self._read()
 
     async def linger(self) -> None:
-        """Be busy with something of one's own until `go_on`."""
+        """Be busy until `go_on`."""
         self._lingering = self.loop.create_future()
         await self._lingering
 
@@ -297,15 +318,15 @@ class FakeSandbox:
     def die(self, exit_: Exit) -> None:
         """The process ends by itself while it waits for an event."""
         self._cancel()
-        self._tell(exit_)
+        self.tell(exit_)
 
     async def _play(self, runtime: Runtime, hand: FakeRuntime) -> None:
         try:
             await runtime(hand)
         except RuntimeEnded as end:
-            self._tell(end.exit)
+            self.tell(end.exit)
 
-    def _tell(self, exit_: Exit) -> None:
+    def tell(self, exit_: Exit) -> None:
         """The end comes after all output."""
         self._read()
         if self._on_exit is not None:
@@ -325,7 +346,10 @@ class FakeSandbox:
     def _stop(self) -> None:
         """Nobody hears what was not read before."""
         self.frozen = False
+        for task in self._tasks:
+            task.cancel()
         self._cancel()
+        self.loop.drain()
         self.unread.clear()
         self._on_log = self._on_exit = None
 

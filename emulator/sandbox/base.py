@@ -20,6 +20,10 @@ OS_ONLY_RUNTIMES: Final = frozenset({"provided.al2023", "provided.al2"})
 """Runtimes that bring an operating system and no language ("Lambda runtimes", AWS Lambda Developer Guide, 2026)."""
 WRAPPER_VARIABLE: Final = "AWS_LAMBDA_EXEC_WRAPPER"
 """Names the script that a managed runtime is started through ("Modifying the runtime environment", guide, 2026-07)."""
+EXTENSIONS_FOLDER: Final = "/opt/extensions"
+CONNECT_S: Final = 1.0
+"""How long a connection into a sandbox may take."""
+
 Enforcement = Literal["kernel", "watched", "none"]
 Ending = Literal["remove", "leave", "keep"]
 """What becomes of a closed sandbox: it is gone when `close` returns; or its removal is under way then, for a process
@@ -73,6 +77,8 @@ class SandboxSpec:
     entry_point: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     working_directory: str = ""
+    extensions: tuple[str, ...] = ()
+    """The files of `/opt/extensions` that the layers make; what an image has is for the backend to find."""
 
     @property
     def os_only(self) -> bool:
@@ -99,7 +105,8 @@ class Exit:
     """How the runtime process ended: `status` for exit(n), `signal` when one killed it; `out_of_memory` is proven.
 
     `lost` says why the sandbox itself went away, which is not the function's doing; `invalid_entrypoint` why there
-    never was a process, in Lambda's words.
+    never was a process, in Lambda's words. `extension` names the external extension that it was instead of the runtime,
+    `error_type` what Lambda calls that, `said` the extension's own words.
     """
 
     status: int | None = None
@@ -107,6 +114,9 @@ class Exit:
     out_of_memory: bool = False
     lost: str | None = None
     invalid_entrypoint: str | None = None
+    extension: str | None = None
+    error_type: str | None = None
+    said: str | None = None
 
 
 class Sandbox(Protocol):
@@ -117,6 +127,10 @@ class Sandbox(Protocol):
         """What the user would look for: a container id or a process id."""
 
     @property
+    def extensions(self) -> tuple[str, ...]:
+        """The files of `/opt/extensions`, in the order of their names: external extensions."""
+
+    @property
     def listener(self) -> socket.socket:
         """A listening TCP socket for the Runtime API; only this sandbox can reach it, or `peer` tells it apart."""
 
@@ -124,11 +138,25 @@ class Sandbox(Protocol):
     def peer(self) -> str | None:
         """The one address that may call the Runtime API where others could reach the socket too."""
 
-    def go(self, on_log: Callable[[bytes], None], on_exit: Callable[[Exit], None]) -> None:
-        """Start the runtime, CPU unthrottled. Both callbacks come on a thread of the sandbox's choosing.
+    def go(
+        self,
+        on_log: Callable[[bytes], None],
+        on_exit: Callable[[Exit], None],
+        on_extension_log: Callable[[bytes], None] | None = None,
+    ) -> None:
+        """Start the runtime, CPU unthrottled. The callbacks come on threads of the sandbox's choosing.
 
-        `on_exit` comes exactly once for each `go`, after the last `on_log`, unless the sandbox is closed first.
+        What external extensions write goes to `on_extension_log`, or to `on_log` where there is none.
+
+        `on_exit` comes exactly once for each `go`, after the last `on_log`, unless the sandbox is closed first; with
+        external extensions also once for each that ends. They are all that this starts then.
         """
+
+    def connect(self, port: int) -> socket.socket:
+        """A connection to a port on which something in the sandbox listens; OSError where nothing does."""
+
+    def start_runtime(self) -> None:
+        """Start the runtime, where `go` has started external extensions alone; they have registered."""
 
     def throttle(self, on: bool) -> None:  # noqa: FBT001 - the two states are the whole meaning
         """Apply the CPU share of the memory size, or lift it as Lambda does in the Init phase."""

@@ -234,8 +234,10 @@ def _read_whole(path: str) -> str | None:
 
 
 def is_doomed(pid: int) -> bool:
-    """Whether SIGKILL awaits a process that stands still: on v1 it dies only when it is thawed."""
+    """Whether SIGKILL awaits a process that stands still, as on v1 till it is thawed, or it has died uncollected."""
     status = _read_whole(f"/proc/{pid}/status") or ""
+    if "\nState:\tZ" in status:
+        return True
     pending = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith(("SigPnd:", "ShdPnd:"))]
     return any(mask & _SIGKILL_BIT for mask in pending)
 

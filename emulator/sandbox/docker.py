@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -60,6 +61,7 @@ class DockerBackend:
         self._attaching = threading.Lock()
         self._live: dict[int, DockerSandbox] = {}
         self._images: dict[tuple[str, str], image_find.BaseImage] = {}
+        self._extensions: dict[str, tuple[str, ...]] = {}
         self._bridge: Bridge | None = None
         self._shell: Shell | None = None
         self._next_cpu = 0
@@ -203,7 +205,16 @@ class DockerBackend:
         with self._lock:
             self._shell = self._shell or portable_shell(self.engine)
         # Not kept: the author may build the image anew at any time.
-        return DockerSandbox(self, spec, image.function_image(self.engine, spec), self._shell)
+        found = image.function_image(self.engine, spec)
+        return DockerSandbox(self, replace(spec, extensions=self._extensions_of(found.id)), found, self._shell)
+
+    def _extensions_of(self, image_id: str) -> tuple[str, ...]:
+        with self._lock:
+            if image_id not in self._extensions:
+                from emulator.sandbox.docker_listing import extensions_of  # noqa: PLC0415 - see docker_calls
+
+                self._extensions[image_id] = extensions_of(self.engine, image_id)
+            return self._extensions[image_id]
 
     def _base_image(self, runtime: str, architecture: str) -> image_find.BaseImage:
         wanted = (runtime, architecture)

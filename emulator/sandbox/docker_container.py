@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from emulator.errors import BackendError, ConfigurationError
 from emulator.limits import MIB, RESOURCE_LIMITS, SANDBOX_GID, SANDBOX_UID, processes
 from emulator.sandbox import seccomp
+from emulator.sandbox.base import EXTENSIONS_FOLDER, Exit
 from emulator.sandbox.docker_calls import Calls, EngineRefused, Pending
 from emulator.sandbox.docker_stdio import HOSTNAME, keeping
 from emulator.sandbox.owner import abandoned, name_prefix, orphaned, owner
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from docker import APIClient
 
     from emulator.sandbox.base import SandboxSpec
+    from emulator.sandbox.cgroup import ControlGroup
     from emulator.sandbox.docker_stdio import Shell, Stdio
     from emulator.sandbox.image_find import BaseImage
 
@@ -30,7 +32,8 @@ OWNER_LABEL: Final = f"{LABEL}.owner"
 _EVERYBODY: Final = 0o005
 FUNCTION_LABEL: Final = f"{LABEL}.function"
 NO_NETWORK: Final = "none"
-_GONE: Final = {404, 409}  # 409: "removal … is already in progress", or it is dead already
+_NOT_FOUND: Final = 404
+_GONE: Final = {_NOT_FOUND, 409}  # 409: "removal … is already in progress", or it is dead already
 
 # https://github.com/rwnx/lambda-cpuinfo (2021-02): memory size from which that many CPUs are visible.
 _VISIBLE_CPUS: Final = ((8846, 6), (7077, 5), (5308, 4), (3009, 3))
@@ -70,7 +73,7 @@ def create(  # noqa: PLR0913 - one keyword each for what differs between two con
     config: dict[str, Any] = {
         "Image": base.id,
         "Entrypoint": [*shell.command, "-c", keeping(stdio.entry, {*environment, *base.variables}), "preflight"],
-        "Cmd": list(command),
+        "Cmd": [*_extensions(spec), *command],
         "Env": [f"{name}={value}" for name, value in environment.items()],
         # A container to be kept for a look has no owner whose death would have it swept.
         "Labels": {LABEL: "sandbox", FUNCTION_LABEL: spec.function_name, **({} if keep else {OWNER_LABEL: owner()})},
@@ -100,6 +103,11 @@ def create(  # noqa: PLR0913 - one keyword each for what differs between two con
     return str(calls.call("POST", "/containers/create", body=config)["Id"])
 
 
+def _extensions(spec: SandboxSpec) -> tuple[str, ...]:
+    """The arguments that come before the runtime's command, see `docker_extensions`."""
+    return (*(f"{EXTENSIONS_FOLDER}/{name}" for name in spec.extensions), "--") if spec.extensions else ()
+
+
 def start(calls: Calls, container: str) -> Pending:
     """Have it started, which takes the engine as long as it takes us to import what serves it."""
     return calls.begin("POST", f"/containers/{container}/start")
@@ -109,6 +117,51 @@ def inspect(calls: Calls, container: str) -> Mapping[str, Any]:
     """All that the engine tells of a container."""
     told: Mapping[str, Any] = calls.call("GET", f"/containers/{container}/json")
     return told
+
+
+def how_it_ended(calls: Calls, container: str, group: ControlGroup | None) -> Exit:
+    """Why the first process of a container has gone, as the engine tells; out of memory is a function's own doing."""
+    try:
+        state: Mapping[str, Any] = inspect(calls, container)["State"]
+    except EngineRefused as error:
+        if error.status != _NOT_FOUND:
+            return Exit(lost=f"the Docker engine says: {error.explanation}")
+        oom = bool(group is not None and group.figures().oom_kills)
+        return Exit(signal=9, out_of_memory=True) if oom else Exit(lost="the container was removed by somebody else")
+    except OSError as error:
+        return Exit(lost=f"the Docker engine went away ({error})")
+    if state.get("OOMKilled"):
+        return Exit(signal=9, out_of_memory=True)
+    return Exit(lost=f"the container ended with status {state.get('ExitCode')}")
+
+
+def runtime_of(entry: int) -> int | None:
+    """The runtime among the children of a container's first process; None where it has ended, or cannot be told."""
+    _, others = _family(entry)
+    return others[0] if others else None
+
+
+def shells_of(entry: int) -> frozenset[int]:
+    """The entry point and its own shell, once the runtime has taken the place of the shell that it began as."""
+    shells, _ = _family(entry)
+    return frozenset((entry, *shells))
+
+
+def _family(entry: int) -> tuple[list[int], list[int]]:
+    """The children of a container's first process: those with its command line, which are its own shells, and others.
+
+    Both are empty where it has just ended, or where the kernel lists no children.
+    """
+    shells: list[int] = []
+    others: list[int] = []
+    with suppress(OSError):
+        children = Path(f"/proc/{entry}/task/{entry}/children").read_text(encoding="ascii").split()
+        shell = Path(f"/proc/{entry}/cmdline").read_bytes()
+        for child in children:
+            line = Path(f"/proc/{child}/cmdline").read_bytes()
+            if line:  # a process that has ended has none
+                (shells if line == shell else others).append(int(child))
+    return shells, others
 
 
 def check_readable(spec: SandboxSpec) -> None:

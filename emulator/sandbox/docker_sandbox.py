@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from emulator.errors import BackendError
 from emulator.limits import CPU_PERIOD_US, MIB
-from emulator.sandbox import docker_container, docker_engine, storage
-from emulator.sandbox.base import FREEZE_AFTER_S, WRAPPER_VARIABLE, Ending, Exit, Figures, SandboxSpec
+from emulator.sandbox import docker_container, docker_engine, docker_program, storage
+from emulator.sandbox.base import CONNECT_S, FREEZE_AFTER_S, Ending, Exit, Figures, SandboxSpec
 from emulator.sandbox.docker_calls import EngineRefused
 from emulator.sandbox.docker_stdio import (
     ABSENT_STATUS,
@@ -20,8 +21,6 @@ from emulator.sandbox.docker_stdio import (
     Attached,
     Pipes,
     Shell,
-    runtime_of,
-    shells_of,
 )
 
 if TYPE_CHECKING:
@@ -74,11 +73,13 @@ class DockerSandbox:
         self._spec = spec
         self._base = base
         self._shell = shell
-        self._command, self._refusal = _program(spec, base)
+        self._command, self._refusal = docker_program.program(spec, base)
+        self._refused_extension = docker_program.refused_extension(spec)
         self._disk: storage.Disk | None = None
         self._container: str | None = None
         self._starting: Pending | None = None
         self._stdio: Pipes | Attached | None = None
+        self._on_exit: Callable[[Exit], None] | None = None
         self._group: ControlGroup | None = None
         self._listener: socket.socket | None = None
         self._peer: str | None = None
@@ -92,6 +93,11 @@ class DockerSandbox:
     def identity(self) -> str:
         """The container's short id."""
         return (self._container or "")[:12]
+
+    @property
+    def extensions(self) -> tuple[str, ...]:
+        """The layers' or the image's."""
+        return self._spec.extensions
 
     @property
     def listener(self) -> socket.socket:
@@ -114,8 +120,7 @@ class DockerSandbox:
             self._disk = backend.disk(self._spec.tmp_mb, self._base)
         inside = backend.transport == "namespace"
         cpuset = backend.cpuset(self._spec)
-        stdio: Pipes | Attached = _pipes(cpuset) if inside else Attached()
-        self._stdio = stdio
+        self._stdio = stdio = docker_program.streams(self._spec, cpuset, inside=inside)
         runtime_api = f"{RUNTIME_API_HOST}:{RUNTIME_API_PORT}"
         if not inside:
             self._listener = backend.bridge().listen()
@@ -168,17 +173,46 @@ class DockerSandbox:
         if self._group is None:  # read ahead: asking the engine takes longer than many an init
             self._baseline = self._counters(memory=False)
 
-    def go(self, on_log: Callable[[bytes], None], on_exit: Callable[[Exit], None]) -> None:
+    def go(
+        self,
+        on_log: Callable[[bytes], None],
+        on_exit: Callable[[Exit], None],
+        on_extension_log: Callable[[bytes], None] | None = None,
+    ) -> None:
         """One line to the entry point, unless there is nothing that it could become."""
         self._await_start()
         if self._stdio is None:
             raise RuntimeError("go before make_ready")
         if self._group is not None:
             self._baseline = self._counters()
-        if self._refusal is not None:
-            on_exit(Exit(invalid_entrypoint=self._refusal))
+        refusal = self._refusal_at_go()
+        if refusal is not None:
+            on_exit(refusal)
             return
+        self._on_exit = on_exit
+        self._stdio.on_extension_log = on_extension_log
         self._stdio.go(on_log, lambda ended: on_exit(self._ending(ended)))
+
+    def _refusal_at_go(self) -> Exit | None:
+        """Extensions start first, so what is wrong with the runtime is found when it is their turn no more."""
+        return self._refused_extension or (None if self._spec.extensions else self._refusal)
+
+    def connect(self, port: int) -> socket.socket:
+        """Inside the container's network namespace; over the bridge where we may not enter it."""
+        if self._peer is not None:
+            return socket.create_connection((self._peer, port), CONNECT_S)
+        from emulator.sandbox import namespace  # noqa: PLC0415 - imported already
+
+        if self._pid is None:
+            raise ConnectionRefusedError(port)
+        return namespace.connect_inside(self._pid, RUNTIME_API_HOST, port, timeout_s=CONNECT_S)
+
+    def start_runtime(self) -> None:
+        """The second line to the entry point, unless there is nothing that it could become."""
+        if self._refusal is not None and self._on_exit is not None:
+            self._on_exit(self._refusal)
+        elif self._stdio is not None:
+            self._stdio.start_runtime()
 
     def throttle(self, on: bool) -> None:  # noqa: FBT001 - the two states are the whole meaning
         """The CFS quota, by the control group's file where we may write it, else by the engine."""
@@ -193,14 +227,14 @@ class DockerSandbox:
 
     def flush_log(self) -> None:
         """Drain the runtime's output; one that was never started has none, and nobody who would answer."""
-        if self._stdio is not None and self._refusal is None:
+        if self._stdio is not None and self._refusal_at_go() is None:
             self._stdio.flush()
 
     def figures(self, *, memory: bool = True) -> Figures:
         """Counters of the container's control group, less what the container had used before *go*."""
         if memory and self._group is not None and self._pid is not None and not self._shells_known:
             self._shells_known = True
-            self._group.leave_out(shells_of(self._pid))
+            self._group.leave_out(docker_container.shells_of(self._pid))
         now, before = self._counters(memory=memory), self._baseline
         peak = now.memory_peak_bytes
         return Figures(
@@ -247,7 +281,7 @@ class DockerSandbox:
     def _is_doomed(self) -> bool:
         from emulator.sandbox.cgroup import is_doomed  # noqa: PLC0415 - imported already, where there is a process id
 
-        runtime = None if self._pid is None else runtime_of(self._pid)
+        runtime = None if self._pid is None else docker_container.runtime_of(self._pid)
         return runtime is not None and is_doomed(runtime)
 
     def _freezable(self) -> ControlGroup | None:
@@ -255,7 +289,7 @@ class DockerSandbox:
 
     def signal(self, number: int) -> bool:
         """Straight to the process; an engine elsewhere could send signals to the entry point alone."""
-        pid = None if self._pid is None else runtime_of(self._pid)
+        pid = None if self._pid is None else docker_container.runtime_of(self._pid)
         with suppress(ProcessLookupError, PermissionError):
             if pid is not None:
                 os.kill(pid, number)
@@ -331,42 +365,12 @@ class DockerSandbox:
             reason = entrypoint.ABSENT if ended.status == ABSENT_STATUS else entrypoint.DENIED
             return Exit(invalid_entrypoint=entrypoint.could_not_start(self._command[0], reason))
         killed = ended.signal == 9 and bool(self._counters().oom_kills)  # noqa: PLR2004 - SIGKILL
-        return Exit(status=ended.status, signal=ended.signal, out_of_memory=killed)
+        return replace(ended, out_of_memory=killed)
 
     def _ending_of_container(self) -> Exit:
         if self._container is None:
             return Exit(lost="the container was removed")
-        try:
-            state: Mapping[str, Any] = docker_container.inspect(self._calls, self._container)["State"]
-        except EngineRefused as error:
-            if error.status != 404:  # noqa: PLR2004 - not found
-                return Exit(lost=f"the Docker engine says: {error.explanation}")
-            oom = bool(self._group is not None and self._group.figures().oom_kills)
-            return (
-                Exit(signal=9, out_of_memory=True) if oom else Exit(lost="the container was removed by somebody else")
-            )
-        except OSError as error:
-            return Exit(lost=f"the Docker engine went away ({error})")
-        if state.get("OOMKilled"):
-            return Exit(signal=9, out_of_memory=True)
-        return Exit(lost=f"the container ended with status {state.get('ExitCode')}")
-
-
-def _program(spec: SandboxSpec, base: BaseImage) -> tuple[tuple[str, ...], str | None]:
-    """The runtime's command, and why Lambda could not start it, where that is seen beforehand."""
-    wrapper = spec.environment.get(WRAPPER_VARIABLE)
-    if not spec.os_only and not (wrapper and base.origin == "local"):  # AWS's own bootstrap looks for it itself
-        return base.command, None
-    from emulator.sandbox import entrypoint  # noqa: PLC0415 - most functions need none of it
-
-    if wrapper and not spec.os_only:
-        return entrypoint.wrapped(base.command, wrapper), None
-    bootstrap = entrypoint.find_bootstrap(spec)
-    return (bootstrap.inside,), bootstrap.refusal
-
-
-def _pipes(cpuset: str | None) -> Pipes:
-    return Pipes(docker_container.folder_prefix(), cpus=None if cpuset is None else len(cpuset.split(",")))
+        return docker_container.how_it_ended(self._calls, self._container, self._group)
 
 
 @contextmanager

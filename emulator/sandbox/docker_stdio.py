@@ -29,7 +29,8 @@ MOUNT: Final = "/run/preflight"
 HOSTNAME: Final = "sandbox"
 _CPUS_ONLINE: Final = "/sys/devices/system/cpu/online"
 _HOSTS: Final = f"127.0.0.1\tlocalhost {HOSTNAME} {HOSTNAME}.localdomain\n::1\tlocalhost\n"
-_END_S: Final = 1.0
+END_S: Final = 1.0
+_STDERR: Final = 2
 _SIGNAL_BASE: Final = 128
 _LAST_SIGNAL: Final = 64
 _MARK: Final = re.compile(rb"\x00preflight-(?:mark|exit (\d+))\n")
@@ -44,28 +45,28 @@ _MARK_TIMEOUT_S: Final = 10.0  # a throttled shell may take a while, and an engi
 # The subshell keeps the shell's own words on a death by signal ("Killed") out of the function's log. HOME and HOSTNAME
 # are the engine's additions: Lambda sets neither.
 ADDED: Final = ("HOME", "HOSTNAME")
-_BARE: Final = f"unset {' '.join(ADDED)}"
+BARE: Final = f"unset {' '.join(ADDED)}"
 # A program that cannot be started is told apart from one that ends with 126 or 127, as scripts do.
-_FOUND: Final = (
+FOUND: Final = (
     'found() { case $1 in */*) [ -e "$1" ] || return 1; [ -f "$1" ] && [ -x "$1" ] || return 2;; '
     '*) command -v "$1" >/dev/null || return 1;; esac; }'
 )
 ABSENT_STATUS: Final = 256
 DENIED_STATUS: Final = 257
 # Only as the first process of a namespace, where "all" are the function's: anywhere else it would be the machine's.
-_END_ALL: Final = "[ $$ = 1 ] && kill -9 -1"
+END_ALL: Final = "[ $$ = 1 ] && kill -9 -1"
 PIPES_ENTRY: Final = (
     # All are opened while the emulator lives for sure: a pipe that nobody holds would block whoever opens it.
-    f"exec 3<{MOUNT}/go 4>{MOUNT}/status; {_FOUND}; read -r _ <&3 || exit 125; {_BARE}; "
-    f"(read -r _ <&3; {_END_ALL}) </dev/null >/dev/null 2>&1 4>&- & "
+    f"exec 3<{MOUNT}/go 4>{MOUNT}/status; {FOUND}; read -r _ <&3 || exit 125; {BARE}; "
+    f"(read -r _ <&3; {END_ALL}) </dev/null >/dev/null 2>&1 4>&- & "
     f'if found "$1"; then (exec "$@" </dev/null >{MOUNT}/log 2>&1 3<&- 4>&-); echo $? >&4; '
     "else echo $((255 + $?)) >&4; fi; read -r _ <&3"
 )
 # One stream for both outputs and the marks, so that they keep their order. The reader answers each line of input with
 # a mark; it is the background job, since a shell has its background jobs ignore SIGINT.
 ATTACH_ENTRY: Final = (
-    f"{_FOUND}; read -r _ || exit 125; {_BARE}; exec 3<&0 2>/dev/null; "
-    f'(while read -r _ <&3; do printf "\\0preflight-mark\\n"; done; {_END_ALL}) & '
+    f"{FOUND}; read -r _ || exit 125; {BARE}; exec 3<&0 2>/dev/null; "
+    f'(while read -r _ <&3; do printf "\\0preflight-mark\\n"; done; {END_ALL}) & '
     'if found "$1"; then (exec "$@" </dev/null 2>&1 3<&-); printf "\\0preflight-exit %s\\n" "$?"; '
     'else printf "\\0preflight-exit %s\\n" $((255 + $?)); fi; wait'
 )
@@ -74,7 +75,7 @@ ATTACH_ENTRY: Final = (
 def keeping(entry: str, names: Container[str]) -> str:
     """The script without the removal of those of the engine's additions that the function or its image sets itself."""
     added = [name for name in ADDED if name not in names]
-    return entry if len(added) == len(ADDED) else entry.replace(_BARE, f"unset {' '.join(added)}" if added else ":")
+    return entry if len(added) == len(ADDED) else entry.replace(BARE, f"unset {' '.join(added)}" if added else ":")
 
 
 def parse_status(status: int) -> Exit:
@@ -84,35 +85,6 @@ def parse_status(status: int) -> Exit:
     """
     signal = status - _SIGNAL_BASE
     return Exit(signal=signal) if 0 < signal <= _LAST_SIGNAL else Exit(status=status)
-
-
-def runtime_of(entry: int) -> int | None:
-    """The runtime among the children of a container's first process; None where it has ended, or cannot be told."""
-    _, others = _family(entry)
-    return others[0] if others else None
-
-
-def shells_of(entry: int) -> frozenset[int]:
-    """The entry point and its own shell, once the runtime has taken the place of the shell that it began as."""
-    shells, _ = _family(entry)
-    return frozenset((entry, *shells))
-
-
-def _family(entry: int) -> tuple[list[int], list[int]]:
-    """The children of a container's first process: those with its command line, which are its own shells, and others.
-
-    Both are empty where it has just ended, or where the kernel lists no children.
-    """
-    shells: list[int] = []
-    others: list[int] = []
-    with contextlib.suppress(OSError):
-        children = Path(f"/proc/{entry}/task/{entry}/children").read_text(encoding="ascii").split()
-        shell = Path(f"/proc/{entry}/cmdline").read_bytes()
-        for child in children:
-            line = Path(f"/proc/{child}/cmdline").read_bytes()
-            if line:  # a process that has ended has none
-                (shells if line == shell else others).append(int(child))
-    return shells, others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +105,9 @@ class Stdio(Protocol):
     entry: str
     """The shell script that is PID 1; its arguments are the runtime's command."""
 
+    on_extension_log: Callable[[bytes], None] | None
+    """Where external extensions' output goes; with the runtime's where it is None or cannot be told apart."""
+
     mounts: dict[str, str]
     """Host folder to mount read-only, by mount point."""
 
@@ -141,6 +116,9 @@ class Stdio(Protocol):
 
     def go(self, on_log: Callable[[bytes], None], on_exit: Callable[[Exit | None], None]) -> None:
         """Let the runtime start; `on_exit(None)` means that the whole container went away."""
+
+    def start_runtime(self) -> None:
+        """Let the runtime start, where `go` was for external extensions alone."""
 
     def flush(self) -> None:
         """Return once everything written so far has gone to `on_log`."""
@@ -173,6 +151,7 @@ class Pipes:
     """Named pipes in a folder that the container mounts; the container ends by itself should the emulator die."""
 
     entry = PIPES_ENTRY
+    on_extension_log: Callable[[bytes], None] | None = None
 
     def __init__(self, prefix: str, *, cpus: int | None = None) -> None:
         self._folder = new_folder(prefix)
@@ -211,6 +190,9 @@ class Pipes:
         self._watcher.start()
         os.write(self._fds["go"], b"go\n")
 
+    def start_runtime(self) -> None:
+        """It has started at *go*: these are for functions without extensions."""
+
     def flush(self) -> None:
         """Drain the pipe."""
         if self._log is not None:
@@ -219,7 +201,7 @@ class Pipes:
     def await_end(self) -> None:
         """The watcher ends with it."""
         if self._watcher is not None:
-            self._watcher.join(_END_S)
+            self._watcher.join(END_S)
 
     def kill(self) -> bool:
         """By the handle, which cannot mean another process."""
@@ -271,6 +253,9 @@ class Attached:
     """The engine's attach stream, for an engine whose files are not ours: another machine, or a virtual one."""
 
     entry = ATTACH_ENTRY
+    on_extension_log: Callable[[bytes], None] | None = None
+    mark = _MARK
+    mark_beginning = _MARK_BEGINNING
 
     def __init__(self) -> None:
         self.mounts: dict[str, str] = {}
@@ -298,6 +283,9 @@ class Attached:
         self._reader.start()
         self._stream.sendall(b"go\n")
 
+    def start_runtime(self) -> None:
+        """It has started at *go*."""
+
     def flush(self) -> None:
         """Ask for a mark and wait until it comes."""
         if self._stream is None or self._ended:
@@ -310,7 +298,7 @@ class Attached:
     def await_end(self) -> None:
         """The reader ends with it."""
         if self._reader is not None:
-            self._reader.join(_END_S)
+            self._reader.join(END_S)
 
     def kill(self) -> bool:
         """It is out of reach."""
@@ -335,7 +323,9 @@ class Attached:
             body = None if header is None else _receive(stream, struct.unpack(">I", header[4:])[0])
             if body is None:
                 break
-            if self._take(body):
+            if header is not None and header[0] == _STDERR and self.on_extension_log is not None:
+                self.on_extension_log(body)
+            elif self._take(body):
                 return
         self._log(self._pending)
         self._end(None)
@@ -343,18 +333,24 @@ class Attached:
     def _take(self, body: bytes) -> bool:
         """Hand the output on; True when a mark said that the runtime has ended."""
         text = self._pending + body
-        while (mark := _MARK.search(text)) is not None:
+        while (mark := self.mark.search(text)) is not None:
             self._log(text[: mark.start()])
             text = text[mark.end() :]
-            if mark[1] is not None:
-                self._end(parse_status(int(mark[1])))
+            if self._means_end(mark):
                 return True
-            self._marked.set()
         # The engine cuts the stream where its buffer ends, in the middle of a mark too.
-        cut = _MARK_BEGINNING.search(text)
+        cut = self.mark_beginning.search(text)
         kept = len(text) if cut is None else cut.start()
         self._log(text[:kept])
         self._pending = text[kept:]
+        return False
+
+    def _means_end(self, mark: re.Match[bytes]) -> bool:
+        """What a mark says; True where nothing more is to be read."""
+        if mark[1] is not None:
+            self._end(parse_status(int(mark[1])))
+            return True
+        self._marked.set()
         return False
 
     def _log(self, text: bytes) -> None:

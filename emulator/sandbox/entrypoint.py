@@ -52,7 +52,7 @@ def find_bootstrap(spec: SandboxSpec) -> Bootstrap:
     for inside, here in _places(spec):
         if here.is_dir() or not os.path.lexists(here):
             continue
-        return Bootstrap(inside=inside, here=here, refusal=_refusal(inside, here, spec.architecture))
+        return Bootstrap(inside=inside, here=here, refusal=refusal(inside, here, spec.architecture))
     return Bootstrap(inside="/var/task/bootstrap", here=spec.code / "bootstrap", refusal=_NONE)
 
 
@@ -74,8 +74,11 @@ def _places(spec: SandboxSpec) -> Iterator[tuple[str, Path]]:
         yield "/opt/bootstrap", layer / "bootstrap"
 
 
-def _refusal(inside: str, here: Path, architecture: str) -> str | None:
-    """What the kernel would say to it; asked here since a shell says less, and runs what is no program at all."""
+def refusal(inside: str, here: Path, architecture: str) -> str | None:
+    """What the kernel would say to this program, None where nothing.
+
+    Asked here since a shell says less, and runs what is no program at all.
+    """
     try:
         mode = here.stat().st_mode
         with here.open("rb") as file:

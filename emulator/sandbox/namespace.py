@@ -6,21 +6,41 @@ import ctypes
 import os
 import socket
 import threading
+from collections.abc import Callable
 
 _CLONE_NEWNET = 0x40000000
 
 
 def listen_inside(pid: int, host: str, port: int, *, backlog: int = 1024) -> socket.socket:
-    """A TCP socket that listens on `host:port` as process `pid` sees them; OSError where that cannot be had.
+    """A TCP socket that listens on `host:port` as process `pid` sees them; OSError where that cannot be had."""
 
-    A namespace belongs to a thread, so a thread of its own goes in, makes the socket and ends.
-    """
+    def listen() -> socket.socket:
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((host, port))
+            listener.listen(backlog)
+        except OSError:
+            listener.close()
+            raise
+        return listener
+
+    return _inside(pid, listen)
+
+
+def connect_inside(pid: int, host: str, port: int, *, timeout_s: float) -> socket.socket:
+    """A connection to `host:port` as process `pid` sees them; OSError where that cannot be had."""
+    return _inside(pid, lambda: socket.create_connection((host, port), timeout_s))
+
+
+def _inside(pid: int, make: Callable[[], socket.socket]) -> socket.socket:
+    """A namespace belongs to a thread, so a thread of its own goes in, makes the socket and ends."""
     made: list[socket.socket] = []
     failed: list[OSError] = []
 
     def enter() -> None:
         try:
-            made.append(_enter_and_listen(pid, host, port, backlog))
+            made.append(_enter(pid, make))
         except OSError as error:  # raised again where it is waited for
             failed.append(error)
 
@@ -32,7 +52,7 @@ def listen_inside(pid: int, host: str, port: int, *, backlog: int = 1024) -> soc
     return made[0]
 
 
-def _enter_and_listen(pid: int, host: str, port: int, backlog: int) -> socket.socket:
+def _enter(pid: int, make: Callable[[], socket.socket]) -> socket.socket:
     libc = ctypes.CDLL(None, use_errno=True)
     descriptor = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -41,12 +61,4 @@ def _enter_and_listen(pid: int, host: str, port: int, backlog: int) -> socket.so
             raise OSError(number, os.strerror(number), "setns")
     finally:
         os.close(descriptor)
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(backlog)
-    except OSError:
-        listener.close()
-        raise
-    return listener
+    return make()

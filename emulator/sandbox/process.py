@@ -21,7 +21,7 @@ from typing import Literal
 from emulator.errors import BackendError, ConfigurationError
 from emulator.limits import MIB, processes
 from emulator.sandbox import cgroup_make, interpreters
-from emulator.sandbox.base import FREEZE_AFTER_S, Capabilities, Exit, Figures, SandboxSpec
+from emulator.sandbox.base import CONNECT_S, FREEZE_AFTER_S, Capabilities, Exit, Figures, SandboxSpec
 from emulator.sandbox.cgroup import ControlGroup
 from emulator.sandbox.owner import abandoned, name_prefix
 from emulator.sandbox.process_launch import SCRATCH, Launch, custom_launch, python_launch
@@ -142,6 +142,7 @@ class ProcessSandbox:
         self._folder = folder
         self._launch = launch
         self._closed = False
+        self._on_exit: Callable[[Exit], None] | None = None
         self._listener, self._life = self._begin()
 
     @property
@@ -150,16 +151,39 @@ class ProcessSandbox:
         return str(self._life.pid)
 
     @property
+    def extensions(self) -> tuple[str, ...]:
+        """The layers'."""
+        return self._spec.extensions
+
+    @property
     def listener(self) -> socket.socket:
         """On a free port of 127.0.0.1, which any process of this machine could reach."""
         return self._listener
 
-    def go(self, on_log: Callable[[bytes], None], on_exit: Callable[[Exit], None]) -> None:
+    def go(
+        self,
+        on_log: Callable[[bytes], None],
+        on_exit: Callable[[Exit], None],
+        on_extension_log: Callable[[bytes], None] | None = None,
+    ) -> None:
         """One line to the waiting shell, unless there is nothing that it could become."""
-        if self._launch.refusal is not None:
-            on_exit(Exit(invalid_entrypoint=self._launch.refusal))
+        refusal = self._launch.refused_extension or (None if self._launch.extensions else self._launch.refusal)
+        if refusal is not None:
+            on_exit(refusal)
             return
-        self._life.go(Callbacks(on_log=on_log, on_exit=on_exit))
+        self._on_exit = on_exit
+        self._life.go(Callbacks(on_log=on_log, on_exit=on_exit, on_extension_log=on_extension_log or on_log))
+
+    def connect(self, port: int) -> socket.socket:
+        """On this machine's own loopback interface."""
+        return socket.create_connection(("127.0.0.1", port), CONNECT_S)
+
+    def start_runtime(self) -> None:
+        """The second line to the shell, unless there is nothing that it could become."""
+        if self._launch.refusal is not None and self._on_exit is not None:
+            self._on_exit(self._launch.refusal)
+        else:
+            self._life.start_runtime()
 
     def throttle(self, on: bool) -> None:  # noqa: FBT001 - the two states are the whole meaning
         """By the control group; without one CPU time is not limited, as `capabilities` says."""
@@ -220,7 +244,7 @@ class ProcessSandbox:
         host, port = listener.getsockname()
         limit = self._spec.memory_mb * MIB
         try:
-            life = Life(
+            life = self._kind()(
                 self._launch.argv,
                 {**self._launch.environment, API_VARIABLE: f"{host}:{port}"},
                 self._spec.code,
@@ -231,6 +255,13 @@ class ProcessSandbox:
             listener.close()
             raise
         return listener, life
+
+    def _kind(self) -> Callable[..., Life]:
+        if not self._launch.extensions:
+            return Life
+        from emulator.sandbox.process_extensions import ExtendedLife  # noqa: PLC0415 - most functions have no extension
+
+        return functools.partial(ExtendedLife, self._launch.extensions, self._folder / "status")
 
 
 def _launcher() -> LaunchMaker:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from emulator.sandbox.base import WRAPPER_VARIABLE, SandboxSpec
+from emulator.sandbox.base import WRAPPER_VARIABLE, Exit, SandboxSpec
 from emulator.sandbox.entrypoint import find_bootstrap, wrapped
 from emulator.sandbox.interpreters import Interpreter
 from emulator.sandbox.sdk import sdk_entries
@@ -24,12 +24,15 @@ _LOADER_FOLDERS = frozenset({"/lib64", "/usr/lib64", "/var/lang/lib"})
 class Launch:
     """A command and its whole environment but for `AWS_LAMBDA_RUNTIME_API`.
 
-    `refusal` says in Lambda's words why the command could not be started, which is then not tried.
+    `refusal` says in Lambda's words why the command could not be started, which is then not tried; and
+    `refused_extension` why one of the `extensions`, the programs to start before it, could not.
     """
 
     argv: tuple[str, ...]
     environment: Mapping[str, str]
-    refusal: str | None = None
+    refusal: Exit | None = None
+    extensions: tuple[Path, ...] = ()
+    refused_extension: Exit | None = None
 
 
 def python_launch(spec: SandboxSpec, folder: Path, interpreter: Interpreter, client: Path) -> Launch:
@@ -57,7 +60,7 @@ def python_launch(spec: SandboxSpec, folder: Path, interpreter: Interpreter, cli
     environment = host_environment(spec, runtime=client, language=home)
     if WRAPPER_VARIABLE in environment:
         argv = wrapped(argv, environment[WRAPPER_VARIABLE])
-    return Launch(argv=argv, environment=_scratch(folder) | environment)
+    return with_extensions(Launch(argv=argv, environment=_scratch(folder) | environment), spec)
 
 
 def custom_launch(spec: SandboxSpec, folder: Path) -> Launch:
@@ -66,17 +69,29 @@ def custom_launch(spec: SandboxSpec, folder: Path) -> Launch:
     nothing.mkdir(exist_ok=True)
     bootstrap = find_bootstrap(spec)
     environment = host_environment(spec, runtime=nothing, language=nothing)
-    return Launch(
+    launch = Launch(
         argv=(str(bootstrap.here.absolute()),),
         environment=_scratch(folder) | environment,
-        refusal=bootstrap.refusal,
+        refusal=None if bootstrap.refusal is None else Exit(invalid_entrypoint=bootstrap.refusal),
     )
+    return with_extensions(launch, spec)
 
 
 def _scratch(folder: Path) -> dict[str, str]:
     scratch = folder / SCRATCH
     scratch.mkdir(exist_ok=True)
     return {"TMPDIR": str(scratch)}
+
+
+def with_extensions(launch: Launch, spec: SandboxSpec) -> Launch:
+    """The same with the external extensions of the layers; the last layer that has a file of that name wins."""
+    if not spec.extensions:
+        return launch
+    from emulator.sandbox.extension_scripts import refused  # noqa: PLC0415 - most functions have no extension
+
+    places = [[layer.absolute() / "extensions" / name for layer in reversed(spec.layers)] for name in spec.extensions]
+    paths = tuple(next(path for path in places_of if path.exists()) for places_of in places)
+    return replace(launch, extensions=paths, refused_extension=refused(spec))
 
 
 def host_environment(spec: SandboxSpec, *, runtime: Path, language: Path) -> dict[str, str]:

@@ -27,7 +27,7 @@ from emulator.sandbox.process_watch import Watcher, kill_family
 API_VARIABLE = "AWS_LAMBDA_RUNTIME_API"
 
 # No core files: the working directory is the user's own code. What cannot be had of the other two is no harm.
-_WAIT_FOR_GO = f"""
+LIMIT_AND_WAIT = f"""
 ulimit -c 0 && ulimit -n {OPEN_FILES} || exit 1
 ulimit -l {RESOURCE_LIMITS["memlock"][0] // 1024} 2>/dev/null
 ulimit -S -s {RESOURCE_LIMITS["stack"][0] // 1024} 2>/dev/null
@@ -35,8 +35,8 @@ while [ "$1" != -- ]; do echo 0 >"$1" || exit 1; shift; done
 shift
 echo ready
 read -r go || exit 0
-exec "$@" </dev/null
 """
+_BECOME = 'exec "$@" </dev/null\n'
 _READY = b"ready\n"
 _READY_MS = 10_000
 _STOLEN = "the process ended, and something else in this program has collected its exit status"
@@ -48,6 +48,7 @@ class Callbacks:
 
     on_log: Callable[[bytes], None]
     on_exit: Callable[[Exit], None]
+    on_extension_log: Callable[[bytes], None]
 
 
 class Life:
@@ -56,6 +57,8 @@ class Life:
     The kernel's figures can be read until `close`, which also removes the group. Raises `BackendError` where the
     process cannot be had.
     """
+
+    script = LIMIT_AND_WAIT + _BECOME
 
     def __init__(
         self,
@@ -104,9 +107,16 @@ class Life:
         except BrokenPipeError as error:
             raise self._gone() from error
         finally:
-            os.close(go_fd)
+            self._let_go(go_fd)
         if self._watcher is not None:
             self._watcher.start()
+
+    def start_runtime(self) -> None:
+        """It has started at *go*: this is for functions without extensions."""
+
+    def _let_go(self, go_fd: int) -> None:
+        """The shell has become the runtime, and reads no more."""
+        os.close(go_fd)
 
     def _gone(self) -> BackendError:
         message = f"process {self.pid}, which waited for its invocation, is gone"
@@ -149,7 +159,8 @@ class Life:
     def thaw(self) -> None:
         """Let them run on; a death that was due is over, and told of, when this returns."""
         doomed = is_doomed(self.pid)
-        if self._stop_or_go(stop=False) and doomed:
+        self._stop_or_go(stop=False)
+        if doomed or self._dying:  # a busy machine may be late with the news
             self._reaper.join(DEATH_S)
 
     def _stop_or_go(self, *, stop: bool) -> bool:
@@ -199,7 +210,7 @@ class Life:
         log_read, log_write = os.pipe()
         try:
             process = subprocess.Popen(
-                ["/bin/sh", "-c", _WAIT_FOR_GO, "sh", *map(str, joins), "--", *argv],
+                ["/bin/sh", "-c", self.script, "sh", *map(str, joins), "--", *argv],
                 stdin=go_read,
                 stdout=log_write,
                 stderr=log_write,

@@ -29,6 +29,7 @@ __all__ = ["no_leaks"]
 
 ROOT: Final = Path(__file__).parents[2]
 TEMPLATE: Final = ROOT / "fixtures" / "functions" / "template.yaml"
+EXTENSIONS: Final = Path(__file__).with_name("extensions")
 OWN_CODE: Final = Path(__file__).with_name("functions")
 IMAGE: Final = f"preflight-fixtures/probe:{os.getpid()}"
 RUNTIME: Final = f"python{sys.version_info.major}.{sys.version_info.minor}"
@@ -221,7 +222,49 @@ def all_functions(folder: Path) -> dict[str, FunctionConfig]:
         *wrapped_functions(given["Probe"], folder),
         *image_functions(given["Image"]),
     )
-    return given | {config.name: config for config in (*resized, *own)}
+    custom = replace(given["Custom"], name="CustomExtended", layers=(extension_layer(folder, "documented.sh"),))
+    streams = replace(given["Streams"], name="StreamsExtended", layers=(extension_layer(folder, "lingers-too"),))
+    every = (*resized, *own, *extended(folder), custom, streams)
+    return given | {config.name: config for config in every}
+
+
+def extension_layer(folder: Path, *names: str, mode: int = 0o755) -> Path:
+    """A layer with these extensions; those that are no files of EXTENSIONS are its recorder, which knows its name."""
+    made = folder / f"extensions-{mode:o}-{names[0]}"
+    for name in names:
+        part = EXTENSIONS / name if (EXTENSIONS / name).exists() else EXTENSIONS / "recorder"
+        _file(made / "extensions" / name, part.read_bytes(), mode)
+    return made
+
+
+def extended(folder: Path) -> Iterator[FunctionConfig]:
+    """Functions with external extensions."""
+
+    def layer(*names: str, mode: int = 0o755) -> Path:
+        return extension_layer(folder, *names, mode=mode)
+
+    yield _own(
+        "Extended",
+        "extended.handler",
+        layers=(layer("recorder"), layer("quiet")),
+        environment={"COLOUR": "blue"},
+        memory_mb=1769,
+    )
+    for name in ("sleepy", "refuses", "crashes", "leaves", "telemetry", "lingers", "ticks", "documented"):
+        yield _own(f"Extended{name.title()}", "extended.handler", layers=(layer(name),), memory_mb=1769)
+    yield _own("ExtendedJson", "extended.handler", layers=(layer("logs"),), memory_mb=1769, logging=_json("INFO"))
+    yield _own(
+        "ExtendedTen",
+        "extended.handler",
+        layers=(layer(*(f"of-ten-{number}" for number in range(10))),),
+        memory_mb=1769,
+    )
+    yield _own("ExtendedEleven", "extended.handler", layers=(layer(*(f"of-11-{n:02}" for n in range(11))),))
+    windows = _file(folder / "windows" / "extensions" / "from windows", b"#!/bin/sh\r\n").parents[1]
+    yield _own("ExtendedFromWindows", "extended.handler", layers=(windows,))
+    yield _own("ExtendedLocked", "extended.handler", layers=(layer("recorder", mode=0o644),))
+    yield _own("ExtendedHangs", "extended.hang", layers=(layer("hangs"),), timeout_s=1, memory_mb=1769)
+    yield _own("ExtendedWithin", "extended_within.handler", memory_mb=1769)
 
 
 def layer_folders(folder: Path) -> tuple[Path, Path]:
@@ -291,12 +334,14 @@ def image_functions(given: FunctionConfig) -> tuple[FunctionConfig, ...]:
         replace(image, name="ImageDenied", entry_point=("/app/probe.py",)),
         replace(image, name="ImageByName", entry_point=("nothing-of-that-name",)),
         replace(image, name="ImageExits", entry_point=(python, "-c", "print('leaving'); exit(126)")),
+        replace(image, name="ImageExtended", image=f"{IMAGE}-extended"),
+        replace(image, name="ImageExtendedDenied", image=f"{IMAGE}-denied"),
         replace(image, name="ImageMissing", image=f"preflight-fixtures/no-such-image:{os.getpid()}"),
     )
 
 
 def _file(path: Path, content: bytes, mode: int = 0o755) -> Path:
-    path.parent.mkdir()
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     path.chmod(mode)
     return path

@@ -6,7 +6,10 @@ waits in front of its entry point cannot be its own.
 
 from __future__ import annotations
 
+import io
+import json
 import re
+import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
@@ -17,7 +20,7 @@ import pytest
 from emulator.errors import BackendError, ConfigurationError
 from emulator.sandbox import interpreters, rootfs
 from emulator.sandbox.rootfs import Member
-from tests.conformance.conftest import IMAGE, ROOT, RUNTIME, Lab
+from tests.conformance.conftest import EXTENSIONS, IMAGE, ROOT, RUNTIME, Lab
 from tests.conformance.log_lines import assert_figures, assert_log, end, init_report, report, start
 from tests.conformance.test_outcomes import assert_platform_error
 from tests.conformance.test_sandbox import LAMBDA_VARIABLES, NO_RIGHTS
@@ -46,22 +49,25 @@ def _image(lab: Lab) -> Iterator[None]:
     engine = docker_engine.connect()
     try:
         build(engine.client)
+        extend(engine.client, "extended", 0o755)
+        extend(engine.client, "denied", 0o644)
         yield
         for name in lab.functions:  # an image that a container uses would stay behind without a name
             if name.startswith("Image"):
                 lab.service.retire(name)
-        remove(engine.client)
+        for image in (f"{IMAGE}-extended", f"{IMAGE}-denied", IMAGE):
+            remove(engine.client, image)
     finally:
         engine.close()
 
 
-def remove(client: docker.DockerClient) -> None:
-    """Remove the image, once the engine is done with the containers that were closed before."""
+def remove(client: docker.DockerClient, image: str) -> None:
+    """Remove an image, once the engine is done with the containers that were closed before."""
     from docker.errors import APIError
 
     for left in range(50, -1, -1):
         try:
-            client.api.remove_image(IMAGE)
+            client.api.remove_image(image)
         except APIError as error:
             if not left or error.status_code != 409:
                 raise
@@ -84,6 +90,24 @@ def build(client: docker.DockerClient) -> None:
         rootfs.write_tar(tree, archive)
         archive.seek(0)
         client.api.import_image_from_data(archive, repository=repository, tag=tag, changes=changes)
+
+
+def extend(client: docker.DockerClient, name: str, mode: int) -> None:
+    """The same with an external extension, whose first line names the image's Python: there is no shell."""
+    script = f"#!/var/lang/bin/{RUNTIME}\n".encode() + (EXTENSIONS / "recorder").read_bytes().split(b"\n", 2)[2]
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        folder = tarfile.TarInfo("opt/extensions")
+        folder.type, folder.mode = tarfile.DIRTYPE, 0o755
+        archive.addfile(folder)
+        file = tarfile.TarInfo("opt/extensions/recorder")
+        file.mode, file.size = mode, len(script)
+        archive.addfile(file, io.BytesIO(script))
+    container = client.api.create_container(IMAGE)["Id"]
+    client.api.put_archive(container, "/", packed.getvalue())
+    repository, _, tag = IMAGE.partition(":")
+    client.api.commit(container, repository=repository, tag=f"{tag}-{name}")
+    client.api.remove_container(container)
 
 
 @pytest.fixture(scope="session")
@@ -214,3 +238,22 @@ def test_image_that_is_not_there(images: Lab) -> None:
     with pytest.raises(ConfigurationError, match="does not exist on the engine") as caught:
         images.invoke("ImageMissing")
     assert "docker pull preflight-fixtures/no-such-image" in (caught.value.hint or "")
+
+
+def test_extensions_are_the_images(images: Lab) -> None:
+    """What lies in its /opt/extensions starts before its entry point ("Using the Lambda Extensions API", 2023-05)."""
+    first, second = images.cold("ImageExtended"), images.invoke("ImageExtended")
+    assert (first.error, second.error) == (None, None), first.log
+    assert "EXTENSION\tName: recorder\tState: Ready\tEvents: [INVOKE, SHUTDOWN]\n" in first.log
+    for result in (first, second):
+        events = [
+            json.loads(line.partition(" ")[2]) for line in result.log.splitlines() if line.startswith("recorder ")
+        ]
+        assert [event["event"]["requestId"] for event in events if "event" in event] == [result.request_id]
+
+
+def test_an_extension_of_an_image_that_cannot_be_started(images: Lab) -> None:
+    """The entry point tells what nobody could look at beforehand."""
+    result = images.cold("ImageExtendedDenied")
+    assert_platform_error(result, "Extension.LaunchError", "fork/exec /opt/extensions/recorder: permission denied")
+    assert "EXTENSION\tName: recorder\tState: LaunchError\tEvents: []\tError Type: PermissionDenied\n" in result.log

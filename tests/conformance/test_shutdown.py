@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.environment import Environment, Order
-from emulator.service import _spec
+from emulator.spec import sandbox_spec
 from emulator.variables import function_arn
 from tests.conformance.conftest import Lab
 
@@ -41,7 +41,7 @@ class Played:
 def ended(lab: Lab, extensions: Extensions | None) -> tuple[str, float]:
     """Invoke, freeze and close; what was written from the close on, and how long it took."""
     said: list[str] = []
-    sandbox = lab.backend.prepare(_spec(lab.functions["HearsSigterm"]))
+    sandbox = lab.backend.prepare(sandbox_spec(lab.functions["HearsSigterm"]))
     environment = Environment(lab.functions["HearsSigterm"], sandbox, said.append, extensions=extensions)
     try:
         assert environment.invoke(ORDER).payload == "ready"

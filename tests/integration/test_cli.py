@@ -261,3 +261,12 @@ def test_version() -> None:
     assert done.status == 0
     assert done.out.startswith("preflight")
     assert TEMPLATE.exists()
+
+
+def test_without_extensions_nothing_of_them_is_imported(folder: Path) -> None:
+    """Nor of telemetry: each module is a part of every cold start that would have it."""
+    done = preflight("invoke", "F", folder=folder, environment={**PROCESS, "PYTHONPROFILEIMPORTTIME": "1"})
+    assert done.status == 0, done.err
+    imported = {line.rpartition("|")[2].strip() for line in done.err.splitlines() if line.startswith("import time:")}
+    assert "emulator.life" in imported
+    assert [name for name in imported if name.startswith("emulator") and ("exten" in name or "telem" in name)] == []

@@ -356,3 +356,14 @@ def test_our_own_fault(desk: Callable[..., Desk]) -> None:
     status, error_type, document = refusal(desk(echo).api.fault(KeyError("x")))
     assert (status, error_type) == (500, "ServiceException")
     assert "KeyError" in document["Message"]
+
+
+@pytest.mark.parametrize(("headers", "unused"), [({}, "invoke"), ({"log_type": "Tail"}, "answer")])
+def test_only_the_logs_tail_waits_for_extensions(
+    desk: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch, headers: dict[str, Any], unused: str
+) -> None:
+    """REPORT is its last line; any other answer goes as soon as it is there, streamed or not."""
+    opened = desk(echo)
+    monkeypatch.setattr(opened.service, unused, None)
+    assert opened.post(**headers).body == b"{}"
+    assert opened.stream(**headers).ended

@@ -12,6 +12,7 @@ from emulator.http1 import HttpRequest
 from emulator.invocation import Invocation
 from emulator.lifecycle import Event, Heard, IllegalTransition, State
 from emulator.runtime_api import Reply, RuntimeApi
+from emulator.sandbox.base import Exit
 from tests.fakes import API
 from tests.hand_loop import HandLoop
 
@@ -35,8 +36,12 @@ class Talk:
 
     def __init__(self, *, peer: str | None = None) -> None:
         self.heard: list[Heard] = []
-        self.api = RuntimeApi(self.heard.append, peer=peer)
+        self.api = RuntimeApi(self._hear, peer=peer)
         self.loop = HandLoop()
+
+    def _hear(self, what: Heard | Exit) -> None:
+        assert isinstance(what, Heard)
+        self.heard.append(what)
 
     def ask(
         self,

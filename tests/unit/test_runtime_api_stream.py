@@ -13,6 +13,7 @@ from emulator.invocation import Invocation
 from emulator.lifecycle import Event, Heard, State
 from emulator.limits import MIB
 from emulator.runtime_api import Reply, RuntimeApi
+from emulator.sandbox.base import Exit
 from emulator.streaming import PacedStream
 from tests.exchanges import FakeReceiver
 from tests.fakes import API
@@ -32,12 +33,16 @@ class Talk:
     def __init__(self, *, wanted: bool = True, peer: str | None = None) -> None:
         self.heard: list[Heard] = []
         self.receiver = FakeReceiver()
-        self.api = RuntimeApi(self.heard.append, peer=peer)
+        self.api = RuntimeApi(self._hear, peer=peer)
         self.api.happen(Event.GO)
         self.api.happen(Event.NEXT)
         clock = FakeClock()
         stream = PacedStream(self.receiver, 1e9, clock=clock.perf_counter, sleep=lambda _: None)
         self.api.dispatch(INVOCATION, stream if wanted else None)
+
+    def _hear(self, what: Heard | Exit) -> None:
+        assert isinstance(what, Heard)
+        self.heard.append(what)
 
     def end(
         self,

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator import runtime_server
-from emulator import service as module
+from emulator import runtime_server, spec
 from emulator.config import FunctionConfig
 from emulator.errors import BackendError, ConfigurationError, QuotaError
 from emulator.sandbox.base import Exit
@@ -53,7 +52,7 @@ def memory_of(monkeypatch: pytest.MonkeyPatch, path: Path, available_kb: int | N
     meminfo.unlink(missing_ok=True)
     if available_kb is not None:
         meminfo.write_text(f"MemTotal:       99999999 kB\nMemFree:  1 kB\nMemAvailable:   {available_kb} kB\n")
-    monkeypatch.setattr(module, "Path", lambda name: meminfo if name == "/proc/meminfo" else Path(name))
+    monkeypatch.setattr(spec, "Path", lambda name: meminfo if name == "/proc/meminfo" else Path(name))
 
 
 @pytest.fixture
