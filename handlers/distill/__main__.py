@@ -79,6 +79,15 @@ def sentiment_student(options: argparse.Namespace) -> None:
     sentiment.train_student(job_of(options), settings, layers_of(options.layers), options.begin)
 
 
+def sentiment_average(options: argparse.Namespace) -> None:
+    """Weights between those of the student and of the one that it went on from, where both have their merits."""
+    from handlers.distill import sentiment  # noqa: PLC0415 - torch, for this step only
+
+    if options.begin is None:
+        raise DataError("--begin is missing: the folder of the best state that the student went on from")
+    sentiment.average_students(job_of(options), options.begin, options.weight)
+
+
 def similarity_vectors(options: argparse.Namespace) -> None:
     """The teacher's vectors of every text of the pool, computed once."""
     from handlers.distill import similarity  # noqa: PLC0415 - torch, for this step only
@@ -143,6 +152,7 @@ STEPS: dict[str, tuple[Callable[[argparse.Namespace], None], str | None]] = {
     "sentiment-teacher": (sentiment_teacher, "sentiment/teacher"),
     "sentiment-silver": (sentiment_silver, "sentiment/silver"),
     "sentiment-student": (sentiment_student, "sentiment/student"),
+    "sentiment-average": (sentiment_average, "sentiment/averaged"),
     "similarity-vectors": (similarity_vectors, "similarity/vectors"),
     "similarity-student": (similarity_student, "similarity/student"),
     "similarity-tune": (similarity_tune, "similarity/tuned"),
@@ -166,6 +176,7 @@ def parser() -> argparse.ArgumentParser:
     for name, kind in (("--epochs", int), ("--batch", int), ("--rate", float)):
         common.add_argument(name, type=kind, help="instead of the step's own")
     common.add_argument("--begin", type=Path, help="sentiment: the folder of a best state to go on from")
+    common.add_argument("--weight", type=float, default=0.5, help="sentiment-average: the student's part, 0 to 1")
     common.add_argument("--share", type=float, default=1.0, help="prepare: of SST-2's phrases and the pool, this share")
     common.add_argument("--seed", type=int, default=1)
     common.add_argument("--output", type=Path, default=Path("handlers"), help="export and cards write below it")

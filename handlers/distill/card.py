@@ -19,6 +19,7 @@ STEPS = {
         "sentiment-teacher": "sentiment/teacher",
         "sentiment-silver": "sentiment/silver",
         "sentiment-student": "sentiment/student",
+        "sentiment-average": "sentiment/averaged",
     },
     "similarity": {
         "prepare": "prepare",
@@ -54,7 +55,9 @@ $parity""")
 
 def option_texts(settings: Mapping[str, Any]) -> list[str]:
     """The command line's options that give these settings."""
-    shown = [f"--{key} {settings[key]}" for key in ("share", "epochs", "batch", "rate", "seed") if key in settings]
+    shown = [
+        f"--{key} {settings[key]}" for key in ("share", "epochs", "batch", "rate", "seed", "weight") if key in settings
+    ]
     if "layers" in settings:
         shown.append(f"--layers {','.join(str(layer) for layer in settings['layers'])}")
     if settings.get("begin"):
@@ -69,6 +72,8 @@ def steps_done(task: str, run: Path, name: str) -> list[str]:
     lines, earlier = [], None
     for step, folder in STEPS[task].items():
         account = done(run / folder)
+        if account is None and step == "sentiment-average":
+            continue  # for a second round only
         if account is None:
             raise FileNotFoundError(f"{run / folder} holds no record: the step {step} has not been done")
         earlier = account["settings"].get("begin") or earlier

@@ -120,6 +120,16 @@ def cut(teacher: Encoder, *, layers: Sequence[int], kept: Sequence[int], tokeniz
     return Encoder(net=net, tokenizer=bare(Tokenizer.from_str(json.dumps(tokenizer))), head=head)
 
 
+def average(first: Encoder, second: Encoder, weight: float) -> Encoder:
+    """The first encoder with all its weights moved towards the second's by that share; both have one shape."""
+    for module, other in zip(first.modules(), second.modules(), strict=True):
+        theirs = other.state_dict()
+        ours = module.state_dict()
+        moved = {name: torch.lerp(ours[name], theirs[name], weight) for name in ours if ours[name].is_floating_point()}
+        module.load_state_dict({**ours, **moved})
+    return first
+
+
 @contextlib.contextmanager
 def inference(encoder: Encoder) -> Iterator[None]:
     """Neither dropout nor gradients."""

@@ -22,6 +22,9 @@ from handlers.distill.training import Lesson, fit
 NEUTRAL_WEIGHT = 1.5
 """Of a neutral example in the loss: the gold texts hold one for each ten with sentiment."""
 
+AVERAGED = "averaged"
+"""Folder of a student between two; it ships instead of `student` where it has been made."""
+
 TEMPERATURE = 2.0
 HARD_SHARE = 0.25
 """Of the student's loss on a gold text, the part that looks at the gold label; the rest looks at the teacher."""
@@ -156,3 +159,13 @@ def train_student(job: Job, settings: Settings, layers: Sequence[int], begin: Pa
     encodings = [[ids] for ids in student.encode([each["text"] for each in texts])]
     scores = fit(student, Lesson(encodings=encodings, objective=objective, judge=judge_on(job.data)), settings, folder)
     record.write(folder, scores)
+
+
+def average_students(job: Job, begin: Path, weight: float) -> None:
+    """Between the student and the one that it went on from: the best of two domains, with one file (Wortsman 2022)."""
+    folder = job.run / "sentiment" / AVERAGED
+    record = Record(step="sentiment average", settings={"begin": begin, "weight": weight}, inputs=[])
+    student = encoders.load(job.run / "sentiment" / "student" / "best")
+    made = encoders.average(encoders.load(begin), student, weight)
+    made.save(folder / "best")
+    record.write(folder, judge_on(job.data)(made))
