@@ -33,6 +33,12 @@ def words(number: int) -> str:
     return "cab " + " ".join("abc"[(number // 3**place) % 3] for place in range(6))
 
 
+@pytest.fixture(autouse=True)
+def few_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of our own sentences a few are enough here."""
+    monkeypatch.setattr("handlers.distill.prepare.OUR_TEXTS", 20)
+
+
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """All sets in their published layouts; no text stands in two splits."""
@@ -75,8 +81,18 @@ def test_every_step_runs_once_and_its_models_answer(
     common = ["--run", str(run), "--data", str(data), "--teacher", str(teacher), "--golden", str(tmp_path / "none")]
     small = ["--epochs", "1", "--batch", "32", "--layers", "0,2", "--output", str(output)]
     assert main(["sentiment-silver", *common]) == 1  # before the steps that it needs
-    for step in ("prepare", *SENTIMENT, *SIMILARITY, "export", "evaluate", "cards"):
+    for step in ("prepare", *SENTIMENT, *SIMILARITY):
         assert main([step, *common, *small]) == 0, step
+    second = ["--run", str(tmp_path / "second"), *common[2:]]  # goes on from the first, as what ships was made
+    for step, role in (("prepare", ""), *((step, step.removeprefix("sentiment-")) for step in SENTIMENT)):
+        begin = ["--begin", str(run / "sentiment" / role / "best")] if role in {"teacher", "student"} else []
+        assert main([step, *second, *small, *begin]) == 0, step
+    begin = ["--begin", str(run / "sentiment" / "student" / "best")]
+    assert main(["sentiment-average", *second, *begin, "--weight", "0.4"]) == 0
+    for step in ("export", "evaluate", "cards"):
+        assert main([step, *common, *small]) == 0, step
+    account = json.loads((tmp_path / "second" / "sentiment" / "averaged" / "record.json").read_text("utf-8"))
+    assert account["settings"]["weight"] == 0.4
     capsys.readouterr()
     assert main(["sentiment-teacher", *common]) == 0
     assert "sentiment-teacher: done at" in capsys.readouterr().out
@@ -98,7 +114,7 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path, data: Path, tea
 
     job = Job(run=tmp_path / "run", data=data, teacher=str(teacher))
     assert main(["prepare", "--run", str(job.run), "--data", str(data), "--teacher", str(teacher)]) == 0
-    settings = Settings(epochs=1, batch=64, rate=1e-3, checkpoint_s=0.0)
+    settings = Settings(epochs=1, batch=16, rate=1e-3, checkpoint_s=0.0)
     updates: list[int] = []
     update = training.Trainer.update
 
