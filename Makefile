@@ -28,7 +28,7 @@ ifneq ($(shell $(PY) -c '' 2>/dev/null && cat $(VENV)/.home 2>/dev/null),$(CURDI
 $(VENV)/.home: FORCE
 endif
 
-.PHONY: help demo test soak bench lint format lock clean handlers-build FORCE
+.PHONY: help demo test soak bench fidelity lint format lock clean handlers-build FORCE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -44,6 +44,9 @@ soak: refuse-in-ci $(VENV)/.test handlers-build ## the tests that run for minute
 
 bench: $(VENV)/.test $(VENV)-bench/.made handlers-build ## measure beside sam local and AWS's RIE, in one run
 	@$(with_engine); $(PY) -m benchmarks --sam $(VENV)-bench/bin/sam $(BENCH_ARGS)
+
+fidelity: $(VENV)/.test ## the CPU model beside published measurements of real Lambda
+	@$(with_engine); $(PY) -m benchmarks.fidelity $(BENCH_ARGS)
 
 lint: $(VENV)/.test ## ruff, mypy --strict and the import rules
 	@$(VENV)/bin/ruff check

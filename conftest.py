@@ -1,9 +1,12 @@
-"""What holds for every test: how an engine is required or left out, and how Hypothesis searches."""
+"""What holds for every test: an engine required or left out, how Hypothesis searches, which functions are tested."""
 
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import hypothesis
@@ -18,6 +21,21 @@ _LEFT_OUT = pytest.StashKey[int]()
 hypothesis.settings.register_profile("local", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("ci" if _CI else "local")
+
+
+@pytest.fixture(scope="session")
+def lambda_template(pytestconfig: pytest.Config) -> Path:
+    """The reference functions, for the plugin's fixtures."""
+    return pytestconfig.rootpath / "handlers" / "template.yaml"
+
+
+@pytest.fixture(scope="session")
+def lambda_parameters() -> Mapping[str, str]:
+    """Their layer is built for the Python and the machine that the tests run on."""
+    return {
+        "PythonRuntime": f"python{sys.version_info.major}.{sys.version_info.minor}",
+        "Architecture": "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64",
+    }
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -9,6 +9,7 @@ import platform
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from emulator.sandbox.docker_engine import Engine
 
 _PACKAGES: Final = ("lambda-preflight", "awslambdaric", "docker")
+_LOOK_AGAIN_S: Final = 0.003
 _ROOT: Final = Path(__file__).parents[1]
 
 
@@ -64,6 +66,31 @@ def hz_of(configuration: str) -> int | None:
     """CONFIG_HZ of a kernel's configuration: CPU accounting by ticks is as coarse as that."""
     found = re.search(r"^CONFIG_HZ=(\d+)$", configuration, re.MULTILINE)
     return int(found[1]) if found else None
+
+
+def await_quiet(limit_s: float) -> bool:
+    """Wait until nothing but this thread wants a CPU, for so long at most; whether it came to be."""
+    counted, end = Path("/proc/loadavg"), time.monotonic() + limit_s
+    if not counted.exists():
+        return False
+    while runnable_of(counted.read_text()) > 1:
+        if time.monotonic() > end:
+            return False
+        time.sleep(_LOOK_AGAIN_S)
+    return True
+
+
+def runnable_of(load: str) -> int:
+    """Tasks that run or want to, this one included: the fourth field of /proc/loadavg, before its slash (proc(5))."""
+    return int(load.split()[3].partition("/")[0])
+
+
+def scheduler() -> str:
+    """What divides the CPU on this kernel: EEVDF since Linux 6.6, CFS before (Lambda's kernel is 5.10)."""
+    found = re.match(r"(\d+)\.(\d+)", platform.release())
+    if platform.system() != "Linux" or found is None:
+        return "unknown"
+    return "EEVDF" if (int(found[1]), int(found[2])) >= (6, 6) else "CFS"
 
 
 def _timer_frequency() -> int | None:

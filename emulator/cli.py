@@ -18,7 +18,10 @@ from emulator.cli_output import OutputClosedError, print_log
 from emulator.errors import BackendError, ConfigurationError, Interrupted, PreflightError
 
 # In the order of the help. A command's module is emulator.commands.NAME and holds it by the same name.
-COMMANDS: Final = ("invoke", "start-lambda", "weigh", "package", "doctor")
+COMMANDS: Final = (
+    *("invoke", "start-lambda", "weigh", "package", "evaluate"),
+    *("gate", "tune", "cost", "calibrate", "doctor"),
+)
 
 _NO_FOLDER = "No usable temporary directory"  # how Python words it when every one of them is full
 _SIGPIPE_STATUS = 141  # what a shell reports for a program that SIGPIPE ended

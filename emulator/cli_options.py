@@ -71,3 +71,29 @@ unused_backend_option = click.option(
     expose_value=False,
     help="Taken as everywhere; nothing is run here.",
 )
+events_option = click.option(
+    "-e",
+    "--event",
+    "events",
+    multiple=True,
+    metavar="FILE",
+    help="Event as JSON; several are sent in turn (default: {}).",
+)
+prices_option = click.option(
+    "--prices", "prices_path", type=click.Path(path_type=Path), metavar="FILE", help="Other prices, as TOML."
+)
+calibration_option = click.option(
+    "--calibration",
+    "calibration_path",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Where `preflight calibrate` keeps its factors (default: in the cache folder).",
+)
+outputs_option = click.option(
+    "--output",
+    "outputs",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Also write a file; its suffix says which: .json, .html (cost: .png, .svg too).",
+)

@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 def capability_line(backend: Backend) -> str:
     """One line that says which backend runs and what it does not hold, for every human output."""
-    return f"{backend.name} backend: {capability_summary(backend.capabilities)}"
+    return capability_text(backend.name, backend.capabilities)
+
+
+def capability_text(name: str, capabilities: Capabilities) -> str:
+    """The same for a run that is over."""
+    return f"{name} backend: {capability_summary(capabilities)}"
 
 
 def capability_summary(capabilities: Capabilities) -> str:

@@ -104,7 +104,7 @@ def configuration(config: FunctionConfig, code: CodeFacts, layers: Mapping[Path,
         "Architectures": [config.architecture],
         "EphemeralStorage": {"Size": config.ephemeral_storage_mb},
         "SnapStart": {"ApplyOn": "None", "OptimizationStatus": "Off"},
-        "LoggingConfig": {"LogFormat": "Text", "LogGroup": f"/aws/lambda/{config.name}"},
+        "LoggingConfig": _logging(config),
     }
     if config.image is None:
         document |= {"Runtime": config.runtime, "Handler": config.handler}
@@ -117,6 +117,17 @@ def configuration(config: FunctionConfig, code: CodeFacts, layers: Mapping[Path,
     if targets.dead_letter is not None and targets.dead_letter.startswith("arn:"):
         document["DeadLetterConfig"] = {"TargetArn": targets.dead_letter}
     return document
+
+
+def _logging(config: FunctionConfig) -> dict[str, str]:
+    """The levels are there for the JSON format alone."""
+    logging = config.logging
+    levels = {"ApplicationLogLevel": logging.application_level, "SystemLogLevel": logging.system_level}
+    return {
+        "LogFormat": logging.format,
+        **{name: level for name, level in levels.items() if level is not None},
+        "LogGroup": logging.group or f"/aws/lambda/{config.name}",
+    }
 
 
 def _image_config(config: FunctionConfig) -> dict[str, Any]:

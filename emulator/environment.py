@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -53,6 +53,7 @@ class Order:
     trace_id: str
     client_context: str | None = None
     receiver: Receiver | None = None
+    around: Callable[[Sandbox], AbstractContextManager[object]] | None = None  # entered while the runtime is at work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +170,8 @@ class Environment:
         again = self._life.state is State.READY
         outcome = self._suppressed_init(order.request_id, start.at, deadline) if again else None
         self._journal.started(order.request_id, order.function_arn)
-        served = outcome or self._serve(order, deadline)
+        with nullcontext() if order.around is None else order.around(self._sandbox):
+            served = outcome or self._serve(order, deadline)
         crew = self._life.crew
         return Answered(
             request_id=order.request_id,
@@ -366,6 +368,7 @@ class Environment:
             cpu_seconds=_between(start.before.cpu_seconds, after.cpu_seconds),
             throttled_seconds=_between(start.before.throttled_seconds, after.throttled_seconds),
             init_cpu_seconds=start.init[1].cpu_seconds if start.init is not None else None,
+            tmp_bytes=after.tmp_bytes,
         )
         report = logs.Report(
             request_id=order.request_id,

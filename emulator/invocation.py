@@ -42,12 +42,21 @@ class Timings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What the kernel counted: the peak of the execution environment so far, CPU time of this invocation alone."""
+    """What the kernel counted: the peak of the execution environment so far, CPU time of this invocation alone.
+
+    `tmp_bytes` is what lay in `/tmp` at its end.
+    """
 
     max_memory_bytes: int | None = None
     cpu_seconds: float | None = None
     throttled_seconds: float | None = None
     init_cpu_seconds: float | None = None
+    tmp_bytes: int | None = None
+
+    @property
+    def max_memory_mb(self) -> float | None:
+        """The same peak in Lambda's MB of 1,024 KB, not rounded as on the REPORT line."""
+        return None if self.max_memory_bytes is None else self.max_memory_bytes / 1_048_576
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, TypedDict, Unpack
@@ -18,7 +18,7 @@ from emulator.concurrency import ACCOUNT_LIMIT, Concurrency
 from emulator.config import FunctionConfig
 from emulator.errors import BackendError, ConfigurationError, QuotaError
 from emulator.limits import check
-from emulator.sandbox.base import Backend
+from emulator.sandbox.base import Backend, Sandbox
 from emulator.spec import fit_in_memory, sandbox_spec
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ _AHEAD_AT_ONCE: Final = 2  # containers started side by side: more do not come f
 class Call(TypedDict, total=False):
     """What a client of Lambda can say besides; `qualifier` becomes part of the ARN that the function sees.
 
-    What the function streams goes to `receiver` as it comes.
+    What the function streams goes to `receiver` as it comes. `around` is entered, with the sandbox, while the runtime
+    is at work on the event: whoever watches it from there is alone with it.
     """
 
     request_id: str | None
@@ -42,6 +43,7 @@ class Call(TypedDict, total=False):
     trace_id: str | None
     qualifier: str | None
     receiver: Receiver | None
+    around: Callable[[Sandbox], AbstractContextManager[object]] | None
 
 
 class LambdaService:
@@ -138,6 +140,7 @@ class LambdaService:
             trace_id=call.get("trace_id") or new_trace_id(),
             client_context=call.get("client_context"),
             receiver=call.get("receiver"),
+            around=call.get("around"),
         )
 
     def _begin(self, name: str, order: Order, *, fresh: bool) -> tuple[Environment, Answered]:

@@ -19,13 +19,17 @@ _ASSUMED_MEMORY_MB: Final = 1024  # where the machine does not tell how much is 
 
 def fit_in_memory(memory_mb: int) -> int:
     """How many environments of this size could run at once in what the machine has free; at least one."""
+    return max(1, free_memory_mb() // memory_mb)
+
+
+def free_memory_mb() -> int:
+    """What the machine could give without swapping; 1,024 where it does not tell."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except FileNotFoundError:  # not Linux
         lines = []
     available = [int(line.split()[1]) // 1024 for line in lines if line.startswith("MemAvailable:")]
-    free_mb = available[0] if available else _ASSUMED_MEMORY_MB
-    return max(1, free_mb // memory_mb)
+    return available[0] if available else _ASSUMED_MEMORY_MB
 
 
 def sandbox_spec(config: FunctionConfig) -> SandboxSpec:

@@ -66,7 +66,9 @@ def invoke(name: str, *arguments: str | Path, stdin: bytes = b"", environment: M
 
 
 @contextmanager
-def started(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
+def started(
+    *arguments: str | Path, folder: Path = ROOT, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[str]]:
     """The command while it runs, in a process group of its own; killed at the end if need be."""
     process = subprocess.Popen(
         [COMMAND, *arguments],
@@ -74,8 +76,8 @@ def started(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        cwd=ROOT,
-        env=variables({}),
+        cwd=folder,
+        env=variables(environment or {}),
         start_new_session=True,
     )
     try:

@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import boto3
+import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from emulator.http1 import HttpResponse, ResponseReader
-from tests.command import COMMAND, ROOT, RUNTIME, WAIT_S, variables
+from tests.command import COMMAND, ROOT, RUNTIME, TEMPLATE, WAIT_S, variables
 
 Client = Any  # boto3 makes its classes as it goes
+BACKENDS: Final = (pytest.param("docker", marks=pytest.mark.engine), "process")
 CODE: Final = ROOT / "fixtures" / "functions" / "code"
 
 
@@ -40,19 +42,25 @@ class Served:
 
     def client(self) -> Client:
         """A client with credentials that nobody gave out, which tries nothing twice."""
-        return boto3.client(
-            "lambda",
-            endpoint_url=self.address,
-            region_name="us-east-1",
-            aws_access_key_id="anybody",
-            aws_secret_access_key="anything",  # noqa: S106 - no secret: the server looks at no signature
-            config=Config(retries={"max_attempts": 0}, max_pool_connections=50, read_timeout=WAIT_S),
-        )
+        return client_of(self.address)
 
     def ended(self, number: signal.Signals) -> int:
         """Stop it; its exit status."""
         self.process.send_signal(number)
         return self.process.wait(timeout=WAIT_S)
+
+
+def client_of(address: str, *, at_once: int = 50, patience_s: float = WAIT_S, config: Config | None = None) -> Client:
+    """A client with credentials that nobody gave out, which tries nothing twice; `config` has what else it may be."""
+    settled = Config(retries={"max_attempts": 0}, max_pool_connections=at_once, read_timeout=patience_s)
+    return boto3.client(
+        "lambda",
+        endpoint_url=address,
+        region_name="us-east-1",
+        aws_access_key_id="anybody",
+        aws_secret_access_key="anything",  # noqa: S106 - no secret: the server looks at no signature
+        config=settled if config is None else settled.merge(config),
+    )
 
 
 @contextmanager
@@ -89,6 +97,24 @@ def served(log: Path, *arguments: str | Path, urls: int = 0) -> Iterator[Served]
         finally:
             process.kill()
             process.communicate()
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Serve the fixtures' functions."""
+    folder = tmp_path_factory.mktemp("serve")
+    with served(folder / "log", "-t", TEMPLATE, "--backend", request.param) as one:
+        yield one
+    assert one.process.returncode == 0
+    assert f'File "{ROOT / "emulator"}' not in one.log.read_text()  # no traceback of our own
+
+
+@pytest.fixture
+def client(lab: Served) -> Iterator[Client]:
+    """Give boto3's client for it."""
+    made = lab.client()
+    yield made
+    made.close()
 
 
 def refused(call: Callable[..., object], **arguments: object) -> tuple[int, str, str]:

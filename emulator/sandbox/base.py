@@ -91,13 +91,14 @@ class Figures:
     """The kernel's counters for one life of a sandbox, all since `go`; None where it does not tell.
 
     `memory_peak_bytes` leaves out page cache that the kernel could take back (see `sandbox.cgroup_texts`) and is never
-    more than the memory size.
+    more than the memory size. `tmp_bytes` is what lies in `/tmp` now, where that is a disk of the sandbox's own.
     """
 
     memory_peak_bytes: int | None = None
     cpu_seconds: float | None = None
     throttled_seconds: float | None = None
     oom_kills: int | None = None
+    tmp_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

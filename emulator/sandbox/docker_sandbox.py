@@ -86,6 +86,7 @@ class DockerSandbox:
         self._pid: int | None = None
         self._shells_known = False
         self._baseline = Figures()
+        self._fill = storage.Fill()
         self._frozen = False
         self._closed = False
 
@@ -185,6 +186,8 @@ class DockerSandbox:
             raise RuntimeError("go before make_ready")
         if self._group is not None:
             self._baseline = self._counters()
+        if self._disk is not None:
+            self._fill.begin(self._pid)
         refusal = self._refusal_at_go()
         if refusal is not None:
             on_exit(refusal)
@@ -242,6 +245,7 @@ class DockerSandbox:
             cpu_seconds=_less(now.cpu_seconds, before.cpu_seconds),
             throttled_seconds=_less(now.throttled_seconds, before.throttled_seconds),
             oom_kills=now.oom_kills,
+            tmp_bytes=self._fill.used(self._pid) if memory else None,
         )
 
     @property

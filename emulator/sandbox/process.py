@@ -24,6 +24,7 @@ from emulator.sandbox import cgroup_make, interpreters
 from emulator.sandbox.base import CONNECT_S, FREEZE_AFTER_S, Capabilities, Exit, Figures, SandboxSpec
 from emulator.sandbox.cgroup import ControlGroup
 from emulator.sandbox.owner import abandoned, name_prefix
+from emulator.sandbox.process_guard import Guard, Places
 from emulator.sandbox.process_launch import SCRATCH, Launch, custom_launch, python_launch
 from emulator.sandbox.process_life import API_VARIABLE, Callbacks, Life
 from emulator.sandbox.process_watch import kill_marked
@@ -47,12 +48,14 @@ class ProcessBackend:
         self._launch = launch or _launcher()
         self._lock = threading.Lock()
         self._live: dict[int, ProcessSandbox] = {}
+        self._guard: Guard | None = None
         self._prefix = name_prefix("process")
         _sweep()
         self.missing: tuple[str, ...] = ("control groups: not wanted",)
         """What of the control groups could not be had, one reason each; for `preflight doctor`."""
         self._controllers: frozenset[str] = frozenset()
         self._freezer = False
+        self._places = Places(groups=None, freezers=None, unified=False)
         if cgroups:
             self._controllers, self.missing = self._probe()
 
@@ -97,11 +100,21 @@ class ProcessBackend:
             left = list(self._live.values())
         for sandbox in left:
             sandbox.close()
+        with self._lock:
+            guard, self._guard = self._guard, None
+        if guard is not None:
+            guard.close()
 
     def forget(self, sandbox: ProcessSandbox) -> None:
         """The sandbox is closed."""
         with self._lock:
             self._live.pop(id(sandbox), None)
+
+    def guard(self) -> Guard:
+        """What ends the sandboxes should this process be killed; there from the first sandbox on."""
+        with self._lock:
+            self._guard = self._guard or Guard(self._prefix, self._places)
+            return self._guard
 
     def group(self, memory_mb: int) -> ControlGroup | None:
         """A new control group with this memory size's limits; None where this machine was found to have none for us."""
@@ -122,6 +135,7 @@ class ProcessBackend:
         if group is None:
             return frozenset(), ("control groups: none that this user may make",)
         self._freezer = group.freezable()
+        self._places = Places.of(group)
         group.remove()
         return frozenset(group.folders), group.missing
 
@@ -244,12 +258,14 @@ class ProcessSandbox:
         host, port = listener.getsockname()
         limit = self._spec.memory_mb * MIB
         try:
+            guard = self._backend.guard()
             life = self._kind()(
                 self._launch.argv,
                 {**self._launch.environment, API_VARIABLE: f"{host}:{port}"},
                 self._spec.code,
                 group=self._backend.group(self._spec.memory_mb),
                 watched_limit=limit if self._backend.capabilities.memory == "watched" else None,
+                guard=guard,
             )
         except BaseException:
             listener.close()
@@ -284,10 +300,13 @@ def _sweep() -> None:
     with os.scandir(tempfile.gettempdir()) as entries:
         for entry in entries:
             if abandoned(entry.name) and entry.is_dir(follow_symlinks=False) and _is_ours(entry):
-                # What had no control group ended with its emulator, unless it was stopped at the time.
+                # What had no control group ended with its emulator, unless it had left its process group.
                 kill_marked(("TMPDIR", f"{entry.path}/{SCRATCH}"))
                 shutil.rmtree(entry, ignore_errors=True)
 
 
 def _is_ours(entry: os.DirEntry[str]) -> bool:
-    return entry.stat(follow_symlinks=False).st_uid == os.geteuid()
+    try:
+        return entry.stat(follow_symlinks=False).st_uid == os.geteuid()
+    except FileNotFoundError:  # another one that starts just now has swept it
+        return False

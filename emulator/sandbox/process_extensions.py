@@ -19,6 +19,7 @@ from typing import Final
 from emulator.sandbox.cgroup import DEATH_S, ControlGroup, is_doomed
 from emulator.sandbox.extension_scripts import FORGET, parse_end
 from emulator.sandbox.log_pipe import LogPipe
+from emulator.sandbox.process_guard import Guard
 from emulator.sandbox.process_life import LIMIT_AND_WAIT, Callbacks, Life
 
 # Its own words on a death by signal ("Terminated") are kept out of the function's log.
@@ -58,6 +59,7 @@ class ExtendedLife(Life):
         *,
         group: ControlGroup | None,
         watched_limit: int | None,
+        guard: Guard | None = None,
     ) -> None:
         self._names = tuple(path.name for path in extensions)
         status.unlink(missing_ok=True)
@@ -75,7 +77,7 @@ class ExtendedLife(Life):
         self._teller: threading.Thread | None = None
         command = (str(status), *map(str, extensions), "--", *argv)
         try:
-            super().__init__(command, environment, folder, group=group, watched_limit=watched_limit)
+            super().__init__(command, environment, folder, group=group, watched_limit=watched_limit, guard=guard)
         except BaseException:
             self._close_descriptors()
             raise

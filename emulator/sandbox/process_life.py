@@ -2,7 +2,8 @@
 
 The shell joins the control groups and sets the limits before it becomes the runtime, so that nothing of the runtime
 escapes them and the emulator, a program with threads, need not run code between fork and exec. It is there before *go*,
-so Init Duration is the runtime's own, and it ends by itself should the emulator die before that.
+so Init Duration is the runtime's own, and it ends by itself should the emulator die before that; after that a `guard`
+ends what has no control group.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from emulator.limits import OPEN_FILES, RESOURCE_LIMITS
 from emulator.sandbox.base import Exit, Figures
 from emulator.sandbox.cgroup import DEATH_S, ControlGroup, is_doomed
 from emulator.sandbox.log_pipe import LogPipe
+from emulator.sandbox.process_guard import Guard
 from emulator.sandbox.process_watch import Watcher, kill_family
 
 API_VARIABLE = "AWS_LAMBDA_RUNTIME_API"
@@ -60,7 +62,7 @@ class Life:
 
     script = LIMIT_AND_WAIT + _BECOME
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what holds it, one keyword each
         self,
         argv: tuple[str, ...],
         environment: Mapping[str, str],
@@ -68,6 +70,7 @@ class Life:
         *,
         group: ControlGroup | None,
         watched_limit: int | None,
+        guard: Guard | None = None,
     ) -> None:
         self._marker = (API_VARIABLE, environment[API_VARIABLE])
         self._group = group
@@ -82,6 +85,9 @@ class Life:
         self._baseline = Figures()
         self._process, self._go_fd, self._log_fd = self._spawn(argv, environment, folder)
         self.pid = self._process.pid
+        self._guard = guard if group is None else None  # which finds control groups by itself
+        if self._guard is not None:
+            self._guard.watch(self.pid)
         self._watcher = None if watched_limit is None else Watcher(self.pid, watched_limit)
         self._reaper = threading.Thread(target=self._reap, name="reaper", daemon=True)
         self._reaper.start()
@@ -280,6 +286,8 @@ class Life:
             self._watcher.stop()
         self._raw_figures()
         self._kill_all()
+        if self._guard is not None:
+            self._guard.forget(self.pid)
         ending = ending or self._collect()
         if ending is not None:
             self._process.returncode = ending[0]

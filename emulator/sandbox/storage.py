@@ -30,6 +30,33 @@ def may_attach() -> bool:
     return hasattr(os, "geteuid") and os.geteuid() == 0 and os.access("/dev/loop-control", os.R_OK | os.W_OK)
 
 
+class Fill:
+    """What has been put into the `/tmp` of a sandbox's own; None until `begin` has seen it empty."""
+
+    def __init__(self) -> None:
+        self._empty: int | None = None
+
+    def begin(self, pid: int | None) -> None:
+        """Nothing has been put there yet; later calls change nothing, since a reset keeps what is there."""
+        if self._empty is None:
+            self._empty = _taken(pid)
+
+    def used(self, pid: int | None) -> int | None:
+        """Bytes in it now, as the process sees it; None out of reach."""
+        taken = _taken(pid)
+        return None if taken is None or self._empty is None else max(0, taken - self._empty)
+
+
+def _taken(pid: int | None) -> int | None:
+    if pid is None:
+        return None
+    try:
+        found = os.statvfs(f"/proc/{pid}/root/tmp")  # a few microseconds: it is asked at each invocation
+    except OSError:  # the process has ended, or is not ours to look at
+        return None
+    return (found.f_blocks - found.f_bfree) * found.f_frsize
+
+
 class Disk(Protocol):
     """A loop device that holds an empty ext4 file system."""
 

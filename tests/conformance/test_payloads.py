@@ -11,24 +11,12 @@ from hypothesis import strategies as st
 
 from emulator.errors import QuotaError
 from tests.conformance.conftest import Lab
+from tests.json_values import VALUES
 
 pytestmark = pytest.mark.seldom_on("process-watched", reason="the Runtime API is the same with and without a watcher")
 
 REQUEST_LIMIT = 6_291_456
 RESPONSE_LIMIT = 6_291_556
-
-# Finite numbers, as JSON has no others; text without surrogates, which UTF-8 has not.
-SCALARS = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.integers(min_value=-(2**70), max_value=2**70)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text()
-)
-VALUES = st.recursive(
-    SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=50
-) | st.text(min_size=1000, max_size=5000)
 
 
 @pytest.mark.parametrize("size", [REQUEST_LIMIT - 1, REQUEST_LIMIT])

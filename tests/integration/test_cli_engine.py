@@ -10,12 +10,15 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.command import ROOT, ended, invoke, started, wait_for
+from tests.drills import drill
 from tests.integration.test_cli_stop import sleeping, wait_until_busy
 from tests.leaks import left_since, traces
 
@@ -83,3 +86,29 @@ def test_engine_that_dies_during_an_invocation(private_engine: Path, tmp_path: P
     assert "Traceback" not in done.err
     assert "engine" in done.error or "container" in done.error
     assert done.hint
+
+
+@pytest.mark.soak
+def test_engine_that_is_killed_under_a_server(private_engine: Path, tmp_path: Path) -> None:
+    """Callers are told, the server goes on, serves again once there is an engine again, and leaves nothing behind."""
+    with ThreadPoolExecutor(8) as pool, drill(tmp_path, "docker") as one:
+        calls = [pool.submit(one.ask, "[print('holding on'), time.sleep(20)]") for _ in range(4)]
+        wait_for(lambda: one.held() == 4)
+        print(f"four invocations under way: {one.count()}")  # noqa: T201 - this is the drill's result
+        pid = engine_pid(private_engine)
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: not alive(pid))
+        outcomes = [call.result() for call in calls]
+        for title, outcome in (*zip(range(4), outcomes, strict=True), ("without an engine", one.ask("1"))):
+            print(f"{title}: {str(outcome)[:200]}")  # noqa: T201 - see above
+        engine(private_engine, "up")
+        # The new engine takes down what the old one has left: a call for each warm environment is told that it is lost.
+        again = [one.ask("7") for _ in range(6)]
+        lost = sum(isinstance(outcome, Exception) for outcome in again)
+        print(f"with a new engine: {lost} calls met a lost environment, then {again[-1]}")  # noqa: T201 - see above
+        assert lost <= 4
+        assert isinstance(again[-1], dict)
+        assert again[-1]["payload"] == 7
+        assert one.served.ended(signal.SIGTERM) == 0
+        print(f"after it: {one.count()}")  # noqa: T201 - see above
+        assert not any(asdict(one.count()).values())

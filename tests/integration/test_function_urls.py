@@ -20,9 +20,8 @@ from hypothesis import strategies as st
 from emulator import template
 from emulator.http1 import HttpResponse, encode_request
 from tests.command import ROOT, TEMPLATE, WAIT_S, preflight
-from tests.serving import CODE, Served, answers_to, refused, served
+from tests.serving import BACKENDS, CODE, Served, answers_to, refused, served
 
-BACKENDS = [pytest.param("docker", marks=pytest.mark.engine), "process"]
 MIB = 1024 * 1024
 PAGE = "https://page.example"
 APP = """

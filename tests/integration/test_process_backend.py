@@ -349,7 +349,7 @@ def test_nothing_is_inherited(tmp_path: Path, cgroups: bool, monkeypatch: pytest
     child = Child(backend.prepare(spec(tmp_path, environment={"MINE": "1"})))
     child.go()
     child.ended()
-    child.sandbox.close()
+    backend.close()
     os.close(reader)
     os.close(writer)
     shell = {"PWD", "OLDPWD", "SHLVL", "_"}

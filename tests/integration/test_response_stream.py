@@ -6,36 +6,14 @@ import base64
 import json
 import socket
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
-import pytest
-
 from emulator.http1 import encode_request
-from tests.command import ROOT, TEMPLATE, WAIT_S, wait_for
-from tests.serving import Client, Served, refused, served
+from tests.command import WAIT_S, wait_for
+from tests.serving import Client, Served, refused
 
-BACKENDS = [pytest.param("docker", marks=pytest.mark.engine), "process"]
 MIB = 1024 * 1024
-
-
-@pytest.fixture(scope="module", params=BACKENDS)
-def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """Serve the fixtures' functions."""
-    folder = tmp_path_factory.mktemp("serve")
-    with served(folder / "log", "-t", TEMPLATE, "--backend", request.param) as one:
-        yield one
-    assert one.process.returncode == 0
-    assert f'File "{ROOT / "emulator"}' not in one.log.read_text()  # no traceback of our own
-
-
-@pytest.fixture
-def client(lab: Served) -> Iterator[Client]:
-    """Give boto3's client for it."""
-    made = lab.client()
-    yield made
-    made.close()
 
 
 def events_of(client: Client, name: str = "Streams", event: object = None, **arguments: str) -> list[dict[str, Any]]:
@@ -145,8 +123,8 @@ def test_before_the_stream(client: Client) -> None:
         "RequestTooLargeException",
     )
     dry = call(FunctionName="Echo", InvocationType="DryRun")
-    dry["EventStream"].close()
     assert dry["StatusCode"] == 204
+    dry["EventStream"].close()  # else its connection is open until it is collected
 
 
 def test_a_client_that_goes_away(lab: Served, client: Client) -> None:

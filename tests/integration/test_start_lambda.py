@@ -16,12 +16,11 @@ from typing import Any
 
 import pytest
 
-from tests.command import COMMAND, ROOT, TEMPLATE, WAIT_S, preflight, wait_for
-from tests.serving import CODE, Client, Served, refused, served
+from tests.command import COMMAND, TEMPLATE, WAIT_S, preflight, wait_for
+from tests.serving import BACKENDS, CODE, Client, Served, refused, served
 
 MIB = 1024 * 1024
 ARN = "arn:aws:lambda:us-east-1:123456789012:function"
-BACKENDS = [pytest.param("docker", marks=pytest.mark.engine), "process"]
 
 OWN_TEMPLATE = f"""
 Parameters:
@@ -59,24 +58,6 @@ Resources:
     Type: AWS::Serverless::Function
     Properties: {{Handler: ill.sleeps, FunctionName: sleeps-by-name}}
 """
-
-
-@pytest.fixture(scope="module", params=BACKENDS)
-def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """Serve the fixtures' functions."""
-    folder = tmp_path_factory.mktemp("serve")
-    with served(folder / "log", "-t", TEMPLATE, "--backend", request.param) as one:
-        yield one
-    assert one.process.returncode == 0
-    assert f'File "{ROOT / "emulator"}' not in one.log.read_text()  # no traceback of our own
-
-
-@pytest.fixture
-def client(lab: Served) -> Iterator[Client]:
-    """Give boto3's client for it."""
-    made = lab.client()
-    yield made
-    made.close()
 
 
 def payload(response: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON of any shape

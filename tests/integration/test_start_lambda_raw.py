@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,7 @@ from tests.command import ROOT, TEMPLATE
 from tests.serving import Served, answers_to, served
 
 PATH = "/2015-03-31/functions/Echo/invocations"
+STREAMED = "/2021-11-15/functions/Echo/response-streaming-invocations"
 PATIENCE_S = 60
 VALID = encode_request(
     "POST", PATH, {"Host": "h", "X-Amz-Log-Type": "Tail", "X-Amz-Client-Context": "e30="}, b'{"a":1}'
@@ -119,11 +121,37 @@ def test_a_request_with_a_fault(lab: Served, at: int, removed: int, put_in: byte
     ),
     body=st.sampled_from([b"", b"{}", b"1e400", b'"\\ud800"', b"\xef\xbb\xbf{}"]) | st.binary(max_size=30),
     query=st.sampled_from(["", "?Qualifier=$LATEST", "?Qualifier=%24LATEST&Qualifier=1", "?Qualifier=%ff", "?&=&"]),
+    path=st.sampled_from([PATH, STREAMED]),
 )
-def test_whatever_the_headers(lab: Served, names: list[str], values: list[str], body: bytes, query: str) -> None:
-    """Each value in each header, with any body."""
+def test_whatever_the_headers(  # noqa: PLR0913, PLR0917 - each part of a request
+    lab: Served, names: list[str], values: list[str], body: bytes, query: str, path: str
+) -> None:
+    """Each value in each header, with any body, for an answer in one piece and a streamed one."""
     headers = dict(zip(names, values, strict=False))
-    assert_clients_fault(exchange(lab, encode_request("POST", PATH + query, headers, body)))
+    assert_clients_fault(exchange(lab, encode_request("POST", path + query, headers, body)))
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(
+    method=st.sampled_from(["GET", "POST", "PUT", "DELETE", "HEAD"]),
+    start=st.sampled_from(
+        ["/2015-03-31/functions/", "/2021-11-15/functions/", "/2021-10-31/functions/", "/2016-08-19/"]
+    ),
+    rest=st.sampled_from(
+        ["Echo", "Echo/configuration", "Echo/url", "account-settings", "?MaxItems=1", "", "Echo/policy"]
+    )
+    | st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=30),
+    body=st.binary(max_size=10),
+)
+def test_whatever_the_path(lab: Served, method: str, start: str, rest: str, body: bytes) -> None:
+    """Reads, what is not offered, and what is no path of the API's."""
+    data = encode_request(method, start + rest, {}, body)
+    if method != "HEAD":  # whose answers have no body, which the reader does not know
+        assert_clients_fault(exchange(lab, data))
+        return
+    with socket.create_connection(("127.0.0.1", lab.port), timeout=PATIENCE_S) as client:
+        client.sendall(data)
+        assert re.fullmatch(rb"HTTP/1\.1 [24]\d\d", client.recv(12))
 
 
 def test_events_that_python_cannot_read(lab: Served) -> None:

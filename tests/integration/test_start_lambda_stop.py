@@ -16,9 +16,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from tests.command import ROOT, TEMPLATE, invoke, wait_for
 from tests.leaks import left_since, traces
-from tests.serving import Served, served
+from tests.serving import BACKENDS, Served, served
 
-both_backends = pytest.mark.parametrize("backend", [pytest.param("docker", marks=pytest.mark.engine), "process"])
+both_backends = pytest.mark.parametrize("backend", BACKENDS)
 both_signals = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 
 

@@ -13,7 +13,7 @@ import botocore.validate
 import pytest
 
 from emulator import descriptions
-from emulator.config import AsynchronousConfig, FunctionConfig
+from emulator.config import AsynchronousConfig, FunctionConfig, LoggingConfig
 from emulator.descriptions import code_facts
 
 
@@ -79,6 +79,18 @@ def test_the_figures_are_the_functions(config: FunctionConfig) -> None:
     assert found["Environment"] == {"Variables": {"A": "b"}}
     assert found["Layers"] == [{"Arn": "arn:aws:lambda:us-east-1:123456789012:layer:layer:1", "CodeSize": 6}]
     assert descriptions.function(config, found)["Concurrency"] == {"ReservedConcurrentExecutions": 5}
+
+
+def test_how_it_logs(config: FunctionConfig) -> None:
+    """Format, levels and group as the template has them; no levels in text."""
+    assert described(config)["LoggingConfig"] == {"LogFormat": "Text", "LogGroup": "/aws/lambda/F"}
+    logging = LoggingConfig(format="JSON", application_level="DEBUG", system_level="WARN", group="/mine")
+    assert described(replace(config, logging=logging))["LoggingConfig"] == {
+        "LogFormat": "JSON",
+        "ApplicationLogLevel": "DEBUG",
+        "SystemLogLevel": "WARN",
+        "LogGroup": "/mine",
+    }
 
 
 def test_the_hash_is_of_names_and_contents(tmp_path: Path) -> None:

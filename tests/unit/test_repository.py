@@ -219,3 +219,12 @@ def test_locks_are_hashed(lock: str) -> None:
     assert pins
     assert [pin[0] for pin, end in zip(pins, ends, strict=True) if "--hash=sha256:" not in text[pin.end() : end]] == []
     assert not re.search(r"^(?:--(?!hash)|-\w\s)", text, re.MULTILINE)
+
+
+def test_recorded_behaviour_has_its_cases() -> None:
+    """The suite of what AWS was seen to do does not shrink below what was promised: 80 cases, each with its source."""
+    files = [path for path in python_files("tests") if path.parent.name == "recorded"]
+    cases = sum(
+        len(re.findall(r"^@recorded\(|^\s+case\($|^\s+case\(\"", text_of(path), re.MULTILINE)) for path in files
+    )
+    assert cases >= 80

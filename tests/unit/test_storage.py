@@ -254,3 +254,27 @@ def test_copies_are_equal(tmp_path: Path, kept: Path, runs: list[tuple[int, int]
             with storage.new_image(512, tmp_path) as image:
                 found.append(image.read_bytes())
     assert found[0] == found[1]
+
+
+def test_what_lies_in_tmp_is_what_came_after_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty file system has blocks of its own; a later beginning changes nothing; out of reach is None."""
+    blocks = {"free": 90}
+
+    def statvfs(path: str) -> os.statvfs_result:
+        if path != "/proc/7/root/tmp":
+            raise FileNotFoundError(path)
+        return os.statvfs_result((4096, 4096, 100, blocks["free"], 0, 0, 0, 0, 0, 255))
+
+    monkeypatch.setattr(os, "statvfs", statvfs)
+    fill = storage.Fill()
+    assert fill.used(7) is None
+    fill.begin(7)
+    assert fill.used(7) == 0
+    blocks["free"] = 80
+    assert fill.used(7) == 10 * 4096
+    fill.begin(7)
+    assert fill.used(7) == 10 * 4096
+    blocks["free"] = 95
+    assert fill.used(7) == 0
+    assert fill.used(8) is None
+    assert fill.used(None) is None

@@ -1,0 +1,385 @@
+"""From evidence to measurements, one row for each metric. Memory and package sizes are in Lambda's MB of 1,024 KB."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from emulator.config import FunctionConfig
+from emulator.cost import per_million_usd
+from emulator.evaluation import Evaluation
+from emulator.intervals import Estimate, mean, percentile
+from emulator.machine import Disturbance
+from emulator.package import Weight
+
+Start = Literal["cold", "warm"]
+PageCache = Literal["warm", "dropped", "as found"]
+"""Before each cold start; a test takes it as it finds it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One invocation of the run. `at_s` is when it began, counted from the run's start; `case_id` names a golden case.
+
+    `memory_bytes` is the peak of its execution environment until then.
+    """
+
+    start: Start
+    at_s: float
+    duration_ms: float
+    billed_ms: int
+    init_ms: float | None = None
+    memory_bytes: int | None = None
+    cpu_ms: float | None = None
+    throttled_ms: float | None = None
+    init_cpu_ms: float | None = None
+    tmp_bytes: int | None = None
+    case_id: str | None = None
+    error: str | None = None
+    """The error's type and message, None for an answer."""
+    concurrent: bool = False
+    """Others of this function ran at the same time: its wall times are not used, its CPU time and memory are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportTime:
+    """One line of `-X importtime`, in milliseconds of this machine; `own_ms` leaves out what the module imports."""
+
+    module: str
+    own_ms: float
+    total_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryPoint:
+    """The peak of an environment's memory until one instant of an invocation, as Max Memory Used has it."""
+
+    at_ms: float
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Everything that one run knows of one function; None and empty for what was not measured.
+
+    `samples` are in the order of the run: cold starts, then warm calls, then golden cases.
+    """
+
+    config: FunctionConfig
+    page_cache: PageCache
+    samples: tuple[Sample, ...] = ()
+    weight: Weight | None = None
+    evaluation: Evaluation | None = None
+    disturbance: Disturbance | None = None
+    imports: tuple[ImportTime, ...] = ()
+    """Slowest first; only gathered where a gate on the start failed."""
+    timeline: tuple[MemoryPoint, ...] = ()
+    """Of the event that needed most memory, sent once more to a new environment."""
+
+    @property
+    def cold(self) -> tuple[Sample, ...]:
+        """The cold starts whose Init phase ended well, and that were alone."""
+        return tuple(sample for sample in self.samples if sample.init_ms is not None and not sample.concurrent)
+
+    @property
+    def warm(self) -> tuple[Sample, ...]:
+        """The warm calls that were alone on the machine, as far as it is up to us."""
+        return tuple(sample for sample in self.samples if sample.start == "warm" and not sample.concurrent)
+
+    @property
+    def worst(self) -> Sample | None:
+        """The invocation in which the peak of memory was reached."""
+        told = [sample for sample in self.samples if sample.memory_bytes is not None]
+        return max(told, key=lambda sample: sample.memory_bytes or 0, default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """One metric of one function; `value` is None where it was not measured, and `note` then says why.
+
+    `low` and `high` are the 95 % interval. `spread_pct` is how repeatable the figure was in this run: half the width of
+    the interval in percent of the value, 0 for what is counted, None where one observation is all there is.
+    """
+
+    name: str
+    value: float | None
+    unit: str
+    n: int
+    low: float | None = None
+    high: float | None = None
+    spread_pct: float | None = None
+    note: str = ""
+
+
+Measure = Callable[[Evidence, "Metric"], Measurement]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One row of the table: what is measured, in which unit, and which direction is worse."""
+
+    name: str
+    unit: str
+    worse: Literal["higher", "lower"]
+    what: str
+    measure: Measure
+
+
+_MIB: Final = 1024 * 1024
+_NOT_ASKED: Final = "the package was not weighed"
+
+
+def _measurement(metric: Metric, found: Estimate | None, note: str) -> Measurement:
+    if found is None:
+        return Measurement(name=metric.name, value=None, unit=metric.unit, n=0, note=note)
+    spread = None
+    if found.low is not None and found.high is not None and found.value:
+        spread = 100 * (found.high - found.low) / 2 / abs(found.value)
+    return Measurement(
+        name=metric.name,
+        value=found.value,
+        unit=metric.unit,
+        n=found.n,
+        low=found.low,
+        high=found.high,
+        spread_pct=spread,
+        note=note,
+    )
+
+
+def _exact(metric: Metric, value: float, note: str = "", n: int = 1) -> Measurement:
+    """What is counted and not sampled: the next run finds the same."""
+    return Measurement(
+        name=metric.name, value=value, unit=metric.unit, n=n, low=value, high=value, spread_pct=0.0, note=note
+    )
+
+
+def _package(size: Callable[[Weight], int | None]) -> Measure:
+    def measure(evidence: Evidence, metric: Metric) -> Measurement:
+        if evidence.weight is None:
+            return _measurement(metric, None, _NOT_ASKED)
+        found = size(evidence.weight)
+        if found is None:
+            return _measurement(metric, None, "the package was not compressed")
+        return _exact(metric, found / _MIB)
+
+    return measure
+
+
+def _percentile(
+    samples: Callable[[Evidence], Iterable[Sample]], figure: Callable[[Sample], float | None], percent: float, none: str
+) -> Measure:
+    def measure(evidence: Evidence, metric: Metric) -> Measurement:
+        values = [value for sample in samples(evidence) if (value := figure(sample)) is not None]
+        if not values:
+            return _measurement(metric, None, none)
+        few = len(values) * min(percent, 100 - percent) < _ONE_OBSERVATION
+        note = f"of {len(values)}: close to the largest one" if few and percent < _LARGEST else ""
+        return _measurement(metric, percentile(values, percent), note)
+
+    return measure
+
+
+def _memory(evidence: Evidence) -> Estimate | None:
+    """The highest peak; the interval spans the peaks of the environments that answered one event and no more."""
+    worst = evidence.worst
+    if worst is None or worst.memory_bytes is None:
+        return None
+    peaks = [sample.memory_bytes / _MIB for sample in evidence.cold if sample.memory_bytes is not None]
+    value = worst.memory_bytes / _MIB
+    told = sum(sample.memory_bytes is not None for sample in evidence.samples)
+    if len(peaks) < 2:  # noqa: PLR2004 - one has no spread
+        return Estimate(value=value, n=told)
+    half = (max(peaks) - min(peaks)) / 2
+    return Estimate(value=value, n=told, low=value - half, high=value + half, method="range")
+
+
+def _memory_max(evidence: Evidence, metric: Metric) -> Measurement:
+    found, worst = _memory(evidence), evidence.worst
+    if found is None or worst is None:
+        return _measurement(metric, None, "the backend does not tell memory on this machine")
+    return _measurement(metric, found, f"case {worst.case_id}" if worst.case_id else "")
+
+
+def _headroom(evidence: Evidence, metric: Metric) -> Measurement:
+    found, size = _memory(evidence), evidence.config.memory_mb
+    if found is None:
+        return _measurement(metric, None, "the backend does not tell memory on this machine")
+
+    def left(used: float | None) -> float | None:
+        return None if used is None else 100 * (size - used) / size
+
+    value = left(found.value) or 0.0
+    turned = Estimate(value=value, n=found.n, low=left(found.high), high=left(found.low))
+    return _measurement(metric, turned, f"of {size} MB")
+
+
+def _tmp(evidence: Evidence, metric: Metric) -> Measurement:
+    values = [sample.tmp_bytes / _MIB for sample in evidence.samples if sample.tmp_bytes is not None]
+    if not values:
+        return _measurement(metric, None, "the backend does not tell what lies in /tmp")
+    return _exact(metric, max(values), n=len(values))
+
+
+def _cost(evidence: Evidence, metric: Metric) -> Measurement:
+    values = [float(sample.billed_ms) for sample in evidence.warm]
+    if not values:
+        return _measurement(metric, None, _NO_WARM)
+    config, billed = evidence.config, mean(values)
+
+    def usd(billed_ms: float) -> float:
+        return per_million_usd(config.memory_mb, billed_ms, config.architecture, config.ephemeral_storage_mb)
+
+    found = Estimate(
+        value=usd(billed.value),
+        n=billed.n,
+        low=None if billed.low is None else usd(billed.low),
+        high=None if billed.high is None else usd(billed.high),
+    )
+    return _measurement(metric, found, f"warm, {billed.value:.1f} ms billed on average, {config.architecture}")
+
+
+def _quality(evidence: Evidence, metric: Metric) -> Measurement:
+    evaluation = evidence.evaluation
+    if evaluation is None:
+        return _measurement(metric, None, "there is no golden dataset")
+    if evaluation.score is None:
+        return _measurement(metric, None, f"{evaluation.scorer} is not defined for these answers")
+    return _measurement(metric, evaluation.score, f"{evaluation.scorer}, {evaluation.cases} cases")
+
+
+def _errors(evidence: Evidence, metric: Metric) -> Measurement:
+    if not evidence.samples:
+        return _measurement(metric, None, "nothing was invoked")
+    failed = [sample.error for sample in evidence.samples if sample.error is not None]
+    return _exact(metric, len(failed), failed[0][:_SHOWN] if failed else "", n=len(evidence.samples))
+
+
+_ONE_OBSERVATION: Final = 100
+"""In percent of a sample: a percentile that less than one observation lies beyond is that of the largest ones."""
+_LARGEST: Final = 100.0
+_SHOWN: Final = 80
+_NO_COLD: Final = "no cold start whose Init phase ended well"
+_NO_WARM: Final = "no warm call"
+_NO_CPU: Final = "the backend does not tell CPU time on this machine"
+
+
+def _duration(sample: Sample) -> float:
+    return sample.duration_ms
+
+
+def _billed(sample: Sample) -> float:
+    return sample.billed_ms
+
+
+def _init(percent: float) -> Measure:
+    return _percentile(lambda evidence: evidence.cold, lambda sample: sample.init_ms, percent, _NO_COLD)
+
+
+def _init_cpu(evidence: Evidence, metric: Metric) -> Measurement:
+    return _percentile(lambda found: found.cold, lambda sample: sample.init_cpu_ms, 50, _NO_CPU)(evidence, metric)
+
+
+def _warm(figure: Callable[[Sample], float | None], percent: float, none: str = _NO_WARM) -> Measure:
+    return _percentile(lambda evidence: evidence.warm, figure, percent, none)
+
+
+METRICS: Final[tuple[Metric, ...]] = (
+    Metric(
+        name="package.zipped_mb",
+        unit="MB",
+        worse="higher",
+        what="the code's zip as it would be uploaded",
+        measure=_package(lambda w: w.zipped_bytes),
+    ),
+    Metric(
+        name="package.unzipped_mb",
+        unit="MB",
+        worse="higher",
+        what="code and layers, as Lambda counts them",
+        measure=_package(lambda w: w.unzipped_bytes),
+    ),
+    Metric(
+        name="package.layers_mb",
+        unit="MB",
+        worse="higher",
+        what="the layers alone",
+        measure=_package(lambda w: w.layers_bytes),
+    ),
+    Metric(name="init.p50_ms", unit="ms", worse="higher", what="median Init Duration", measure=_init(50)),
+    Metric(name="init.p95_ms", unit="ms", worse="higher", what="95th percentile of Init Duration", measure=_init(95)),
+    Metric(name="init.max_ms", unit="ms", worse="higher", what="longest Init Duration", measure=_init(100)),
+    Metric(
+        name="init.cpu_p50_ms", unit="ms", worse="higher", what="median CPU time of the Init phase", measure=_init_cpu
+    ),
+    Metric(
+        name="duration.p50_ms",
+        unit="ms",
+        worse="higher",
+        what="median Duration of warm calls",
+        measure=_warm(_duration, 50),
+    ),
+    Metric(
+        name="duration.p95_ms",
+        unit="ms",
+        worse="higher",
+        what="95th percentile of warm Duration",
+        measure=_warm(_duration, 95),
+    ),
+    Metric(
+        name="duration.p99_ms",
+        unit="ms",
+        worse="higher",
+        what="99th percentile of warm Duration",
+        measure=_warm(_duration, 99),
+    ),
+    Metric(
+        name="billed.p95_ms",
+        unit="ms",
+        worse="higher",
+        what="95th percentile of warm Billed Duration",
+        measure=_warm(_billed, 95),
+    ),
+    Metric(
+        name="cpu.p50_ms",
+        unit="ms",
+        worse="higher",
+        what="median CPU time of warm calls",
+        measure=_warm(lambda s: s.cpu_ms, 50, _NO_CPU),
+    ),
+    Metric(
+        name="memory.max_mb",
+        unit="MB",
+        worse="higher",
+        what="Max Memory Used, the highest of all invocations",
+        measure=_memory_max,
+    ),
+    Metric(
+        name="memory.headroom_pct", unit="%", worse="lower", what="what is left of the memory size", measure=_headroom
+    ),
+    Metric(
+        name="tmp.max_mb", unit="MB", worse="higher", what="most that lay in /tmp after an invocation", measure=_tmp
+    ),
+    Metric(name="cost.per_million_usd", unit="USD", worse="higher", what="a million warm requests", measure=_cost),
+    Metric(
+        name="quality.score",
+        unit="",
+        worse="lower",
+        what="the scorer's figure for the golden dataset",
+        measure=_quality,
+    ),
+    Metric(
+        name="errors.count",
+        unit="",
+        worse="higher",
+        what="invocations that failed, cases without an answer",
+        measure=_errors,
+    ),
+)
+NAMES: Final = tuple(metric.name for metric in METRICS)
+
+
+def measure_all(evidence: Evidence) -> tuple[Measurement, ...]:
+    """Every metric, in the order of the table, measured or not."""
+    return tuple(metric.measure(evidence, metric) for metric in METRICS)
