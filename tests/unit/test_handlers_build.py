@@ -1,4 +1,4 @@
-"""The build of layer and model: its keys, its manifest, what it trims and what it tells a person."""
+"""The build of the layer: its keys, its manifest, what it trims and what it tells a person."""
 
 from __future__ import annotations
 
@@ -208,18 +208,21 @@ def test_a_path_that_is_no_python_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "parent"), [("/cache", "/cache"), ("", "/somebody/.cache"), (None, "/somebody/.cache")]
+    ("name", "answer", "plausible"),
+    [
+        ("sentiment", {"label": "positive"}, True),
+        ("sentiment", {"label": "neutral"}, False),
+        ("similarity", {"similarity": 0.89}, True),
+        ("similarity", {"similarity": 0.7}, False),
+        ("similarity", {"similarity": 0.97}, False),
+        ("similarity", {}, False),
+    ],
 )
-def test_models_are_kept_where_the_platform_keeps_caches(
-    monkeypatch: pytest.MonkeyPatch, value: str | None, parent: str
+def test_only_a_sensible_answer_passes_the_builds_check(
+    name: str, answer: dict[str, object], *, plausible: bool
 ) -> None:
-    """An empty variable counts as unset (XDG base directory specification)."""
-    monkeypatch.setenv("HOME", "/somebody")
-    if value is None:
-        monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    else:
-        monkeypatch.setenv("XDG_CACHE_HOME", value)
-    assert build.cache_folder() == Path(parent, "lambda-preflight")
+    """A model that loads and answers nonsense is not published with the layer."""
+    assert build.is_plausible(name, answer) is plausible
 
 
 def test_the_manifest_is_readable_by_other_tools(tmp_path: Path) -> None:
