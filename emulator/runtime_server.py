@@ -66,7 +66,7 @@ class RuntimeServer:
                 last = left <= 0
                 self._serve(max(0.0, left))
             if self._heard:
-                if isinstance(self._heard[0], Exit):
+                if isinstance(self._heard[0], Exit) and not self._closed:
                     self._hear_out(limit)
                 return self._heard.popleft()
             return Exit(lost="it was closed") if self._closed else None

@@ -292,6 +292,15 @@ def test_after_closing() -> None:
         assert found.lost
 
 
+def test_an_end_that_was_not_asked_for_before_closing() -> None:
+    """Is told still, by a server that has no socket left to ask: the janitor may come by at any time."""
+    with listening() as listener:
+        server = RuntimeServer(listener)
+        server.hear(Exit(status=3))
+        server.close()
+        assert server.wait(time.perf_counter() + PATIENCE_S) == Exit(status=3)
+
+
 def test_closing_while_another_thread_waits() -> None:
     """That one is woken and told that the environment is lost; both go on."""
     with talking() as (server, _):

@@ -36,7 +36,7 @@ def service(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeService:
     made = FakeService(lambda _: result({"label": 1}, log=LOG))
     monkeypatch.setattr(gate_run, "LambdaService", lambda *_, **__: made)
     monkeypatch.setattr(gate_run, "read_machine", lambda **_: MACHINE)
-    monkeypatch.setattr(gate_run, "_versions", lambda _: VERSIONS)
+    monkeypatch.setattr(gate_run, "versions_of", lambda _: VERSIONS)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return made
 
