@@ -95,8 +95,7 @@ class Journal:
 
             self._tell(platform_log.end(report, produced_bytes))
         if not self._json:
-            self._write(logs.end_line(report.request_id))
-            self._write(logs.report_line(report))
+            self._write(logs.end_line(report.request_id) + logs.report_line(report))
 
     def add(self, piece: bytes) -> None:
         """What the runtime wrote, cut anywhere; whole lines go to `on_log` as they come."""
