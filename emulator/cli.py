@@ -51,7 +51,7 @@ def _run() -> int:
         error.show()
         status = ConfigurationError.exit_code
     except (KeyboardInterrupt, click.Abort):
-        status = _tell(Interrupted("stopped", hint="Everything that was started has been taken away again."))
+        status = _tell(Interrupted("stopped", hint="Everything that was started has been ended, and is taken away."))
     except PreflightError as error:
         status = _tell(error)
     except OutputClosedError:

@@ -86,6 +86,9 @@ def calibrate(**options: Unpack[CalibrateOptions]) -> int:
     payload = read_event(options["event"])
     with console.Progress(quiet=options["as_json"]) as progress:
         opened = backend(options["backend"], progress.say, ending="leave")
+        if not options["as_json"]:
+            progress.done()
+            print_log(console.capability_line(opened) + "\n")
         try:
             measured = {
                 size: _series(replace(config, memory_mb=size), payload, opened, options, progress) for size in sizes

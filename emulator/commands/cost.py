@@ -202,6 +202,9 @@ def _measured(config: FunctionConfig, options: CostOptions) -> tuple[float, floa
     series = sampling.Series()
     with console.Progress(quiet=options["as_json"]) as progress:
         opened = backend(options["backend"], progress.say, ending="leave")
+        if not options["as_json"]:
+            progress.done()
+            print_log(console.capability_line(opened) + "\n")
         with LambdaService({config.name: config}, opened, freeze=False) as service:
             for text in console.notes(config, opened):
                 note(text)

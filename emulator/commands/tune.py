@@ -150,6 +150,9 @@ def tune(**options: Unpack[TuneOptions]) -> int:
     begin = time.monotonic()
     with console.Progress(quiet=options["as_json"]) as progress:
         opened = backend(options["backend"], progress.say, ending="leave")
+        if not options["as_json"]:
+            progress.done()
+            print_log(console.capability_line(opened) + "\n")
         try:
             _refuse_without_quota(opened)
             results, least = _measured(config, usable, events, opened, options, progress)

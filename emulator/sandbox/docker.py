@@ -52,7 +52,9 @@ class DockerBackend:
 
             check_network(engine, network)
         self.ending: Ending = ending
-        self.transport: Transport = transport or ("namespace" if engine.local and _is_root() else "bridge")
+        self.transport: Transport = transport or (
+            "namespace" if engine.local and storage.may_administer() else "bridge"
+        )
         self.disks = engine.local and not ext4.missing_tools()
         self._keeper: DiskKeeper | None = None
         self._no_keeper: str | None = None

@@ -82,6 +82,7 @@ def create(  # noqa: PLR0913 - one keyword each for what differs between two con
         "NetworkDisabled": network == NO_NETWORK,
         "Hostname": HOSTNAME,
         "OpenStdin": True,
+        "StdinOnce": True,  # whoever is attached has it closed by dying, and the entry point ends what runs
         "User": f"{SANDBOX_UID}:{SANDBOX_GID}",
         "WorkingDir": base.folder,
         "HostConfig": {

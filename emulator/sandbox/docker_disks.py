@@ -77,6 +77,7 @@ class DiskKeeper:
             "Cmd": [],
             "Labels": {LABEL: "disks", OWNER_LABEL: owner()},
             "OpenStdin": True,
+            "StdinOnce": True,  # it ends with whoever is attached, and takes the devices along
             "User": "0:0",
             "HostConfig": {
                 "AutoRemove": True,

@@ -23,11 +23,24 @@ _RECIPE: Final = 2  # part of a kept file system's name: raise it when the same 
 _SUPERBLOCK: Final = (1024, struct.Struct("<4xI48xH"))  # where it lies; blocks in all, magic number (fs/ext4/ext4.h)
 _MAGIC: Final = 0xEF53
 _CHUNK: Final = 1 << 20
+_SYS_ADMIN: Final = 1 << 21  # capability.h
+
+
+def may_administer() -> bool:
+    """Whether this process is root with CAP_SYS_ADMIN; root in a container is usually root without it."""
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        return False
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux, where there is nothing to enter or to attach either
+        return False
+    effective = next((int(line.split()[1], 16) for line in lines if line.startswith("CapEff:")), 0)
+    return bool(effective & _SYS_ADMIN)
 
 
 def may_attach() -> bool:
     """Whether this process may bind a file to a loop device by itself."""
-    return hasattr(os, "geteuid") and os.geteuid() == 0 and os.access("/dev/loop-control", os.R_OK | os.W_OK)
+    return may_administer() and os.access("/dev/loop-control", os.R_OK | os.W_OK)
 
 
 class Fill:

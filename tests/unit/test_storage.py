@@ -6,6 +6,7 @@ import errno
 import os
 import struct
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +18,6 @@ from emulator.sandbox import ext4, loop_device, storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 
 def superblock(blocks: int) -> bytes:
@@ -99,6 +99,18 @@ def test_a_tool_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(BackendError, match=r"mkfs\.ext4") as caught:
         ext4.make_file_system(tmp_path / "image", 512)
     assert "e2fsprogs" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(("capabilities", "is_one"), [("000001ffffffffff", True), ("00000000a80425fb", False)])
+def test_an_administrator_is_root_with_the_capability(
+    monkeypatch: pytest.MonkeyPatch,
+    capabilities: str,
+    is_one: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    """The second is what Docker leaves root in a container."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: f"Name:\tpython\nCapEff:\t{capabilities}\n")
+    assert storage.may_administer() is is_one
 
 
 def test_only_root_may_attach(monkeypatch: pytest.MonkeyPatch) -> None:
