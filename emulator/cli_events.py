@@ -21,7 +21,8 @@ def read_event(source: str | None) -> bytes:
     try:
         raw = _read_some(sys.stdin.buffer) if source == "-" else _read_file(Path(source))
     except OSError as error:
-        hint = "-e takes a file; pipe the JSON itself into `-e -`." if source.lstrip()[:1] in {"{", "["} else "See -e."
+        is_json = source.lstrip()[:1] in {"{", "["}
+        hint = "-e takes a file; pipe the JSON itself into `-e -`." if is_json else "-e takes a file of JSON, or -."
         raise ConfigurationError(f"the event {label} cannot be read: {error.strerror}", hint=hint) from error
     for violation in check("request", {"Request": len(raw)}):
         raise QuotaError(violation.message, hint=violation.hint)

@@ -56,7 +56,8 @@ class Findings:
 def examine(choice: Choice, functions: Iterable[FunctionConfig] = ()) -> Findings:
     """Look at the machine, what the functions need and every backend that the choice admits; starts no function."""
     candidates = []
-    if choice in {"auto", "docker"}:
+    # Elsewhere engines run in a virtual machine, and `auto` does not take them (`sandbox.open_backend`).
+    if choice == "docker" or (choice == "auto" and sys.platform == "linux"):
         candidates.append(_docker())
     if choice in {"auto", "process"}:
         candidates.append(_process())
@@ -178,10 +179,16 @@ def _process() -> Candidate:
     finally:
         backend.close()
     open_limits = capabilities.not_enforced()
-    advice = (
-        (f"The process backend cannot hold {', '.join(open_limits)}: use Docker for these.",) if open_limits else ()
-    )
-    return Candidate(name="process", capabilities=capabilities, facts={}, advice=advice)
+    advice = []
+    if open_limits:
+        advice.append(f"The process backend cannot hold {', '.join(open_limits)}: use Docker for these.")
+    if capabilities.memory != "kernel" or capabilities.cpu != "kernel":
+        why = "; ".join(backend.missing) or "no control group"
+        advice.append(
+            f"The kernel would hold the process backend's memory and CPU ({why}): run as root, or on cgroup v2 in a "
+            "group of your own (systemd-run --user --scope -p Delegate=yes preflight …)."
+        )
+    return Candidate(name="process", capabilities=capabilities, facts={}, advice=tuple(advice))
 
 
 def _rows(facts: Mapping[str, str]) -> list[str]:

@@ -24,6 +24,7 @@ _BOOLEANS: Final = MappingProxyType(
 )
 # libyaml crashes the process on some 100,000 levels; real templates have fewer than 30.
 _DEPTH: Final = 100
+_EMPTY: Final = "It was to be a SAM template, or an --env-vars file."
 
 
 def read(path: Path) -> Node:
@@ -55,7 +56,9 @@ def _read_text(path: Path) -> str:
         line = data.count(b"\n", 0, error.start) + 1
         raise Place(file=str(path), line=line).error("not UTF-8 text", hint="Save the file as UTF-8.") from error
     if not text.strip():
-        raise Place(file=str(path), line=1).error("the file is empty")
+        raise Place(file=str(path), line=1).error(
+            "the file is empty", hint="It was to be a SAM template, or an --env-vars file."
+        )
     return text
 
 
@@ -79,7 +82,9 @@ def _compose_yaml(text: str, path: Path) -> yaml.Node:
         line = text.count("\n", 0, found.start()) + 1 if found else 1
         raise Place(file=str(path), line=line).error(f"not YAML: {error.reason}") from error
     if node is None:
-        raise Place(file=str(path), line=1).error("the file is empty")
+        raise Place(file=str(path), line=1).error(
+            "the file is empty", hint="It was to be a SAM template, or an --env-vars file."
+        )
     return node
 
 
@@ -114,7 +119,10 @@ def _from_json(text: str, path: Path, *, intrinsics: bool = True) -> Node:
     try:
         json.loads(text, parse_int=str)
     except json.JSONDecodeError as error:
-        raise ConfigurationError(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from error
+        message = f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}"
+        raise ConfigurationError(
+            message, hint="JSON has double quotes, and no comma before a closing bracket."
+        ) from error
     except RecursionError as error:
         raise _too_deep(path, 1) from error
     return _convert(_JsonComposer(text, path).document(), path, intrinsics=intrinsics)
