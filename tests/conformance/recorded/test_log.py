@@ -58,12 +58,17 @@ def test_cold_and_warm(aws: Cloud) -> None:
         assert "INIT_REPORT" not in answer.log
 
 
+def billed(total_ms: float, rounding_ms: float) -> set[str]:
+    """What may be billed for figures that were rounded: the sum is rounded up before they are, as in 0.4 % on AWS."""
+    return {f"{math.ceil(round(total_ms + off, 6))} ms" for off in (-rounding_ms, 0.0, rounding_ms)}
+
+
 @recorded(BILLING)
 def test_billed_with_init(aws: Cloud) -> None:
     """The sum of Duration and Init Duration, rounded up."""
     fields = aws.invoke("TalkOnce").report
     total = sum(float(fields[name].removesuffix(" ms")) for name in ("Duration", "Init Duration"))
-    assert fields["Billed Duration"] == f"{math.ceil(round(total, 2))} ms"
+    assert fields["Billed Duration"] in billed(total, 0.01)
 
 
 @recorded(WARM_REPORT)
@@ -72,8 +77,7 @@ def test_billed_without_init(aws: Cloud) -> None:
     for _ in range(20):
         fields = aws.invoke("Echo").report
         if "Init Duration" not in fields:
-            billed = math.ceil(float(fields["Duration"].removesuffix(" ms")))
-            assert fields["Billed Duration"] == f"{billed} ms"
+            assert fields["Billed Duration"] in billed(float(fields["Duration"].removesuffix(" ms")), 0.005)
 
 
 @recorded(PYTHON_LOG)
@@ -210,7 +214,7 @@ def test_json_start_and_report(aws: Cloud) -> None:
     assert (record["requestId"], record["status"]) == (answer.request_id, "success")
     assert {"durationMs", "billedDurationMs", "memorySizeMB", "maxMemoryUsedMB"} <= metrics.keys()
     total = metrics["durationMs"] + metrics.get("initDurationMs", 0.0)
-    assert metrics["billedDurationMs"] == math.ceil(round(total, 3))
+    assert f"{metrics['billedDurationMs']} ms" in billed(total, 0.001)
     assert metrics["memorySizeMB"] == 1769
 
 
