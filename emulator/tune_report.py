@@ -102,6 +102,8 @@ def sentences(found: Tuning) -> list[str]:
     disturbed = sum(each.disturbed for each in found.results)
     if disturbed:
         told.append(f"other work on this machine disturbed {disturbed} invocations, which are left out of the figures")
+    if disturbed > sum(each.warm for each in found.results):
+        told.append("that is most of them: another run may recommend another size until this machine is quiet")
     told.append(f"prices: {found.prices}; measured in {found.seconds:.0f} s on the {found.backend} backend")
     taken = found.recommended
     what = "nothing" if taken.memory_mb is None else f"{taken.memory_mb:,} MB"

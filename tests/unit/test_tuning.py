@@ -363,6 +363,10 @@ def test_text_json_and_page(tmp_path: Path) -> None:
         "0.50 (0.40 to 0.60)",
     ):
         assert told in text
+    assert "another run may recommend" not in text
+    busy = replace(found, results=(replace(results[0], disturbed=10), results[1]))
+    assert "disturbed 10 invocations" in tune_report.as_text(busy)
+    assert "another run may recommend" in tune_report.as_text(busy)
     document = json.loads(tune_report.as_json(found))
     assert document["recommended_memory_mb"] == 256
     assert document["sizes"][1]["median"] is None
