@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
+from emulator import settled
 from emulator.cli_output import note
 from emulator.errors import ConfigurationError
 from emulator.sandbox import Choice, open_backend
@@ -13,6 +14,7 @@ from emulator.sandbox import Choice, open_backend
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from emulator.config import FunctionConfig
     from emulator.sandbox.base import Backend, Ending
 
 
@@ -23,6 +25,21 @@ def here() -> Path:
     except FileNotFoundError as error:
         message = "the current folder does not exist any more"
         raise ConfigurationError(message, hint="Name a template by its whole path: --template FILE") from error
+
+
+class FunctionOptions(TypedDict):
+    """What names one function on the command line; a command's own options have these among them."""
+
+    name: str
+    template_path: Path | None
+    parameters: dict[str, str]
+    variables: Path | None
+
+
+def function(options: FunctionOptions) -> FunctionConfig:
+    """The function of the template that was named, or of the one here."""
+    path = options["template_path"] or settled.default_path(here())
+    return settled.function(path, options["name"], parameters=options["parameters"], variables=options["variables"])
 
 
 def backend(

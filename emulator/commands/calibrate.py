@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from emulator import calibration, console, output_files, sampling, settled, sweep, tuning
+from emulator import calibration, console, output_files, sampling, sweep, tuning
 from emulator.cli_events import read_event
 from emulator.cli_options import backend_option, calibration_option, overrides_option, template_option, variables_option
 from emulator.cli_output import print_data, print_log
-from emulator.cli_setup import backend, here
+from emulator.cli_setup import backend, function
 from emulator.errors import ConfigurationError
 from emulator.sandbox import Choice
 from emulator.service import validate
@@ -77,7 +77,8 @@ def calibrate(**options: Unpack[CalibrateOptions]) -> int:
     kept = options["calibration_path"] or calibration.default_path()
     kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     output_files.check_place(kept, "--calibration")
-    config = _chosen(options)
+    config = function(options)
+    validate(config)
     sizes = sorted({line.memory_mb for line in reports})
     tuning.check_sizes(sizes)
     _, left_out = tuning.representable(sizes, os.cpu_count() or 1, free_memory_mb())
@@ -110,13 +111,6 @@ def calibrate(**options: Unpack[CalibrateOptions]) -> int:
     output_files.write([kept], {kept.suffix.lower(): calibration.with_entry(kept, found).encode})
     print_data(json.dumps(found.as_dict()) if options["as_json"] else calibration.as_text(found, kept))
     return 0
-
-
-def _chosen(options: CalibrateOptions) -> FunctionConfig:
-    path = options["template_path"] or settled.default_path(here())
-    config = settled.function(path, options["name"], parameters=options["parameters"], variables=options["variables"])
-    validate(config)
-    return config
 
 
 def _series(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from emulator import calibration, console, cost_report, monthly, output_files, prices, settled
+from emulator import calibration, console, cost_report, monthly, output_files, prices
 from emulator.cli_events import read_event
 from emulator.cli_options import (
     backend_option,
@@ -24,7 +24,7 @@ from emulator.cli_options import (
     variables_option,
 )
 from emulator.cli_output import note, print_data, print_log
-from emulator.cli_setup import backend, here
+from emulator.cli_setup import backend, function
 from emulator.errors import ConfigurationError
 from emulator.sandbox import Choice
 
@@ -118,7 +118,7 @@ def cost(**options: Unpack[CostOptions]) -> int:
     """
     output_files.check(options["outputs"], _SUFFIXES)
     listed = prices.load(options["prices_path"])
-    config = _chosen(options)
+    config = function(options).overridden(memory_mb=options["memory_mb"])
     factor = None if options["billed_ms"] is not None else _factor(config, options)
     try:
         profile = _profile(config, options)
@@ -155,12 +155,6 @@ class _Failed(Exception):
 
     def __init__(self, errors: Mapping[str, int]) -> None:
         super().__init__(", ".join(f"{name} ({count} times)" for name, count in errors.items()) or "no Init phase")
-
-
-def _chosen(options: CostOptions) -> FunctionConfig:
-    path = options["template_path"] or settled.default_path(here())
-    config = settled.function(path, options["name"], parameters=options["parameters"], variables=options["variables"])
-    return config.overridden(memory_mb=options["memory_mb"])
 
 
 def _factor(config: FunctionConfig, options: CostOptions) -> Calibration | None:

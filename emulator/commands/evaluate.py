@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from emulator import console, settled
+from emulator import console
 from emulator.cli_options import backend_option, network_option, overrides_option, template_option, variables_option
 from emulator.cli_output import note, print_data, print_log
-from emulator.cli_setup import backend, here
+from emulator.cli_setup import backend, function, here
 from emulator.sandbox import Choice
 
 if TYPE_CHECKING:
@@ -78,9 +78,7 @@ def evaluate(**options: Unpack[EvaluateOptions]) -> int:
     from emulator.output_files import check_place, write_whole  # noqa: PLC0415 - see above
     from emulator.progress import Bar  # noqa: PLC0415 - what other commands need not wait for
 
-    path = options["template_path"] or settled.default_path(here())
-    config = settled.function(path, options["name"], parameters=options["parameters"], variables=options["variables"])
-    config = config.overridden(memory_mb=options["memory_mb"])
+    config = function(options).overridden(memory_mb=options["memory_mb"])
     if options["answers"] is not None:
         check_place(options["answers"], "--answers")
     golden = _golden(options, here())

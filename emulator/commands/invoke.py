@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from emulator import console, settled
+from emulator import console
 from emulator.cli_events import read_event
 from emulator.cli_options import backend_option, network_option, overrides_option, template_option, variables_option
 from emulator.cli_output import note, print_data, print_log
-from emulator.cli_setup import backend, here
+from emulator.cli_setup import backend, function
 from emulator.sandbox import Choice
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def invoke(**options: Unpack[InvokeOptions]) -> int:
     The payload goes to standard output, the log as CloudWatch shows it to standard error. The exit status is 1 when
     the function failed.
     """
-    config = _function(options)
+    config = function(options).overridden(memory_mb=options["memory_mb"], timeout_s=options["timeout_s"])
     payload = read_event(options["event"])
     gc.enable()
     as_json, cold, repeat = options["as_json"], options["cold"], options["repeat"]
@@ -87,12 +87,6 @@ def invoke(**options: Unpack[InvokeOptions]) -> int:
                     print_log(console.error_line(result.error) + "\n")
                 print_data(result.body.decode("utf-8", "replace"))
     return 1 if failed else 0
-
-
-def _function(options: InvokeOptions) -> FunctionConfig:
-    path = options["template_path"] or settled.default_path(here())
-    config = settled.function(path, options["name"], parameters=options["parameters"], variables=options["variables"])
-    return config.overridden(memory_mb=options["memory_mb"], timeout_s=options["timeout_s"])
 
 
 def _service(config: FunctionConfig, options: InvokeOptions, progress: console.Progress) -> LambdaService:

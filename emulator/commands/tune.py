@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from emulator import cache, calibration, console, output_files, prices, settled, sweep, tune_report, tuning
+from emulator import cache, calibration, console, output_files, prices, sweep, tune_report, tuning
 from emulator import smallest as bisection
 from emulator.cli_events import read_event
 from emulator.cli_options import (
@@ -26,7 +26,7 @@ from emulator.cli_options import (
     variables_option,
 )
 from emulator.cli_output import note, print_data, print_log
-from emulator.cli_setup import backend, here
+from emulator.cli_setup import backend, function
 from emulator.dataset import event_bytes, open_dataset
 from emulator.errors import ConfigurationError
 from emulator.sampling import least_waits
@@ -143,7 +143,8 @@ def tune(**options: Unpack[TuneOptions]) -> int:
     output_files.check(options["outputs"], (".json", ".html"))
     slo = None if options["slo"] is None else tuning.parse_slo(options["slo"])
     listed = prices.load(options["prices_path"])
-    config = _chosen(options)
+    config = function(options)
+    validate(config)
     events = _events(options)
     usable, left_out = _sizes(options)
     factor = calibration.wanted(options["calibration_path"], config.name, read_machine().cpu)
@@ -187,13 +188,6 @@ def _show(found: Tuning, options: TuneOptions) -> None:
         {".json": document.encode, ".html": lambda: tune_report.as_page(found)},
     )
     print_data(document.rstrip() if options["as_json"] else tune_report.as_text(found))
-
-
-def _chosen(options: TuneOptions) -> FunctionConfig:
-    path = options["template_path"] or settled.default_path(here())
-    config = settled.function(path, options["name"], parameters=options["parameters"], variables=options["variables"])
-    validate(config)
-    return config
 
 
 def _events(options: TuneOptions) -> list[bytes]:

@@ -10,8 +10,7 @@ import pytest
 
 from emulator.sandbox import docker_container
 from emulator.sandbox.docker_engine import Engine, connect
-from tests.command import ROOT, TEMPLATE, WAIT_S
-from tests.conformance.conftest import RUNTIME
+from tests.command import ROOT, RUNTIME, TEMPLATE, WAIT_S
 
 pytestmark = pytest.mark.engine
 
