@@ -125,7 +125,7 @@ def test_a_baseline_and_regressions(folder: Path) -> None:
     assert json.loads((folder / "preflight-baseline.json").read_text())["functions"]["F"]["quality.score"] == 0.9
     assert set(statuses(report).values()) == {"PASS"}
     cold = [one for one in report["functions"][0]["evidence"]["samples"] if one["start"] == "cold"]
-    assert len(cold) == 3
+    assert 3 <= len(cold) <= 6  # more where the figures still moved
 
     done, report = gate(folder)
     assert done.status == 0, done.out

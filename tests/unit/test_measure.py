@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from emulator import measure
 from emulator.errors import QuotaError
 from emulator.golden_run import golden
+from emulator.invocation import InvocationResult, Usage
 from emulator.limits import Violation, check
 from emulator.measure import (
     Plan,
@@ -39,7 +42,7 @@ def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_starts_take_turns() -> None:
-    """One uncounted start each, then rounds that another function begins; nothing stays warm between two starts."""
+    """One uncounted start each, then rounds that another function begins, each a start and the same warm calls."""
     service = FakeService(lambda _: result(1))
     plans = [Plan(config=config(name=name), cold_starts=3, warm_calls=2) for name in ("F", "G")]
     found = collect(service.as_service(), plans, [None, None], Steps())
@@ -47,7 +50,7 @@ def test_starts_take_turns() -> None:
     assert started == ["F", "G", "F", "G", "G", "F", "F", "G"]
     for evidence in found:
         assert len(evidence.cold) == 3
-        assert len(evidence.warm) == 2
+        assert [(one.round, one.place) for one in evidence.warm] == [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1)]
         assert evidence.disturbance is not None
         assert evidence.page_cache == "warm"
     assert service.calls[-1].what == "retire"
@@ -61,7 +64,8 @@ def test_warm_calls_go_over_the_golden_cases(tmp_path: Path) -> None:
     plan = Plan(config=config(), golden=asked, cold_starts=2, warm_calls=7, workers=1)
     (found,) = collect(service.as_service(), [plan], [None], Steps())
     assert {call.payload for call in service.calls if call.fresh} == {b"0"}
-    assert [sample.case_id for sample in found.warm] == ["1", "2", "3", "1", "2", "3", "1"]
+    assert [sample.case_id for sample in found.warm] == 2 * ["1", "2", "3", "1", "2", "3", "1"]
+    assert [sample.place for sample in found.warm] == 2 * list(range(7))
     assert found.evaluation is not None
     assert found.evaluation.cases == 3
     assert len(found.evaluation.scores) == 3
@@ -75,6 +79,7 @@ def test_the_rest_of_the_cases_is_not_timed(tmp_path: Path) -> None:
     (found,) = collect(FakeService(result).as_service(), [plan], [None], Steps())
     assert len(found.warm) == 2
     assert len(found.samples) == 4
+    assert [sample.place for sample in found.samples] == [None, 0, 1, None]
 
 
 def test_progress_is_told() -> None:
@@ -82,8 +87,33 @@ def test_progress_is_told() -> None:
     steps = Steps()
     plan = Plan(config=config(), cold_starts=2, warm_calls=4)
     collect(FakeService(result).as_service(), [plan], [None], steps)
-    assert steps.begun == [("cold starts", 3), ("F: warm calls", 4)]
-    assert steps.steps == 7
+    assert steps.begun == [("first starts", 1), ("F: warm calls", 4), ("rounds", 1)]
+    assert steps.steps == sum(total for _, total in steps.begun)
+
+
+def test_rounds_go_on_while_a_figure_moves() -> None:
+    """Up to as many again, and no further round where all agree; with one or two there is nothing to judge that by."""
+    wild = iter(range(1, 10_000))
+
+    def restless(_: object) -> InvocationResult:
+        return replace(result(1), usage=Usage(cpu_seconds=0.001 * (next(wild) % 7 + 1)))
+
+    def rounds(answer: Callable[[object], InvocationResult], cold_starts: int) -> int:
+        plan = Plan(config=config(), cold_starts=cold_starts, warm_calls=4)
+        (found,) = collect(FakeService(answer).as_service(), [plan], [None], Steps())
+        return len(found.cold)
+
+    assert rounds(restless, 3) == 6
+    assert rounds(lambda _: result(1), 3) == 3
+    assert rounds(restless, 2) == 2
+
+
+def test_slow_calls_are_repeated_less() -> None:
+    """Two seconds each: the first round has all that were asked for, the others what fits into their time."""
+    slow = result(1, duration_ms=2000)
+    plan = Plan(config=config(), cold_starts=3, warm_calls=40)
+    (found,) = collect(FakeService(lambda _: slow).as_service(), [plan], [None], Steps())
+    assert [sum(one.round == number for one in found.warm) for number in range(3)] == [40, 5, 5]
 
 
 def test_imports_are_read_from_the_log() -> None:
