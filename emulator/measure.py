@@ -70,14 +70,16 @@ class Plan:
         return self.event if self.golden is None else event_bytes(next(self.golden.dataset.cases()))
 
 
-def weighed(config: FunctionConfig) -> Weight | None:
-    """The package's weight; QuotaError in AWS's words, with the heaviest parts, where Lambda would refuse it."""
-    if config.image is not None:
-        return None
+def weighed(config: FunctionConfig) -> Weight:
+    """The weight of package or image; QuotaError in AWS's words, with the heaviest parts, where Lambda would refuse it.
+
+    BackendError where an image is to be weighed and no engine answers.
+    """
     weight = weigh(config, zipped=True)
     for violation in weight.violations:
         parts = ", ".join(f"{part.name} {part.bytes / _MB:.1f} MB" for part in weight.parts[:_HEAVIEST])
-        message = f"{config.name}: {violation.message} (it has {weight.unzipped_bytes:,})"
+        size = f" (it has {weight.unzipped_bytes:,})" if config.image is None else ""
+        message = f"{config.name}: {violation.message}{size}"
         raise QuotaError(message, hint=f"Heaviest: {parts}. See `preflight weigh {config.name}`.")
     return weight
 

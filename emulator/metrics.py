@@ -42,7 +42,7 @@ class Sample:
     """Others of this function ran at the same time: its wall times are not used, its CPU time and memory are."""
     round: int = 0
     place: int | None = None
-    """Which event of its round, so that the same work can be found in other rounds; None for a start or a test's."""
+    """Which event of its round, to find the same work in others; None for a start and in a test."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,9 +162,9 @@ def _package(size: Callable[[Weight], int | None]) -> Measure:
     def measure(evidence: Evidence, metric: Metric) -> Measurement:
         if evidence.weight is None:
             return _measurement(metric, None, _NOT_ASKED)
-        found = size(evidence.weight)
-        if found is None:
-            return _measurement(metric, None, "the package was not compressed")
+        if (found := size(evidence.weight)) is None:
+            why = "the package was not compressed" if evidence.config.image is None else "an image is not zipped"
+            return _measurement(metric, None, why)
         return _exact(metric, found / _MIB)
 
     return measure
@@ -293,8 +293,8 @@ def _warm(figure: Callable[[Sample], float | None], percent: float, none: str = 
 def _cpu(evidence: Evidence, metric: Metric) -> Measurement:
     """Of the same events called in several rounds, the least of each: neighbours only ever add to CPU time."""
     raw = _warm(lambda sample: sample.cpu_ms, 50, _NO_CPU)(evidence, metric)
-    told = ((one.round, one.place, one.cpu_ms) for one in evidence.warm if one.place is not None)
-    least = median_of_least((turn, place, value) for turn, place, value in told if value is not None)
+    found = ((one.round, one.place, one.cpu_ms) for one in evidence.warm)
+    least = median_of_least((n, place, ms) for n, place, ms in found if place is not None and ms is not None)
     if least is None:
         return raw
     return _measurement(metric, least, f"each event's least of its rounds; median of all {raw.n}: {raw.value:.4g} ms")

@@ -23,6 +23,7 @@ from emulator.measure import (
     slowest_imports,
     with_import_times,
 )
+from emulator.package.image import image_weight
 from tests.fake_service import MIB, FakeService, Steps, config, result
 from tests.reports import warm, weight
 
@@ -150,9 +151,20 @@ def test_a_package_that_is_refused_names_its_heaviest_parts(monkeypatch: pytest.
     assert "onnxruntime 40.0 MB" in (refused.value.hint or "")
 
 
-def test_an_image_is_not_weighed_here() -> None:
-    """It has no code folder."""
-    assert measure.weighed(config(image="image:latest")) is None
+@pytest.mark.parametrize(("more", "refused"), [(-1, False), (0, False), (1, True)])
+def test_an_image_is_weighed(monkeypatch: pytest.MonkeyPatch, more: int, *, refused: bool) -> None:
+    """All its layers, uncompressed, against Lambda's 10 GB."""
+    function = config(image="image:latest")
+    history = [{"CreatedBy": "/bin/sh -c #(nop) COPY model /opt", "Size": 9_000_000_000}]
+    told = image_weight(function, 10 * 1024**3 + more, history)
+    monkeypatch.setattr(measure, "weigh", lambda *_, **__: told)
+    if not refused:
+        assert measure.weighed(function).unzipped_bytes == 10 * 1024**3 + more
+        return
+    with pytest.raises(QuotaError, match=r"10,?737,?418,?241") as found:
+        measure.weighed(function)
+    assert "COPY model /opt 8583.1 MB" in (found.value.hint or "")
+    assert found.value.message.count("737") == 2  # what it has and what it may have, each once
 
 
 def test_dropping_pages_leaves_files_as_they_are(tmp_path: Path) -> None:
