@@ -281,7 +281,7 @@ def test_bad_files(folder: Path, change: dict[str, str], says: str) -> None:
         (("gate", "--output", "src"), "suffix"),
         (("gate", "--output", "dir.json"), "is a folder"),
         (("gate", "--output", "report.docx"), "suffix"),
-        (("gate", "--baseline", "nowhere.json"), "cannot be read"),
+        (("gate", "--baseline", "nowhere.json"), "there is no baseline nowhere.json"),
         (("gate", "--config", "nowhere.toml"), "there is no"),
         (("gate", "H"), "no gates for 'H'"),
         (("evaluate", "F", "--dataset", "nowhere.jsonl"), "cannot be read"),
@@ -297,7 +297,7 @@ def test_bad_arguments(folder: Path, arguments: tuple[str, ...], says: str) -> N
     assert done.status == 2, done.err
     assert says in done.error
     assert done.out == ""
-    assert "cold starts" not in done.err
+    assert "first starts" not in done.err
 
 
 def test_a_scorer_that_raises(folder: Path) -> None:
