@@ -13,14 +13,14 @@ import os
 import re
 import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from emulator.answer_journal import function_key, open_journal
+from emulator.answer_journal import AnswerJournal, function_key, open_journal
 from emulator.config import FunctionConfig
 from emulator.dataset import event_bytes
 from emulator.errors import QuotaError
@@ -154,12 +154,17 @@ class _Collection:
         self._plans = plans
         self._progress = progress
         self._begin = time.perf_counter()
+        self._journals = ExitStack()
+        self._answered: list[AnswerJournal] = []
         self._samples: dict[str, list[Sample]] = {plan.config.name: [] for plan in plans}
 
     def collect(self, weights: Sequence[Weight | None]) -> tuple[Evidence, ...]:
         watched = watch()
-        evaluations = self._first_round()
-        self._rounds()
+        with self._journals:  # kept until the last round: a run that is stopped there goes on with its answers too
+            evaluations = self._first_round()
+            self._rounds()
+            for journal in self._answered:
+                journal.finish()
         disturbance = watched(sum(_cpu_s(sample) for samples in self._samples.values() for sample in samples))
         return tuple(
             Evidence(
@@ -254,10 +259,10 @@ class _Collection:
         config = plan.config
         workers = plan.workers or environments(config)
         key = function_key(config, self._service.backend.name)
-        with open_journal(golden.dataset.sha256, key, fresh=plan.fresh) as journal:
-            run = GoldenRun(self._service, config, golden, journal, self._progress, begin=self._begin)
-            evaluation, samples = run.run(alone=plan.warm_calls, workers=workers)
-            journal.finish()
+        journal = self._journals.enter_context(open_journal(golden.dataset.sha256, key, fresh=plan.fresh))
+        run = GoldenRun(self._service, config, golden, journal, self._progress, begin=self._begin)
+        evaluation, samples = run.run(alone=plan.warm_calls, workers=workers)
+        self._answered.append(journal)
         self._samples[config.name] += samples
         return evaluation
 

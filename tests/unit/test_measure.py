@@ -83,6 +83,29 @@ def test_the_rest_of_the_cases_is_not_timed(tmp_path: Path) -> None:
     assert [sample.place for sample in found.samples] == [None, 0, 1, None]
 
 
+def test_answers_are_kept_until_the_last_round(tmp_path: Path) -> None:
+    """A run that is stopped in the rounds after the golden cases does not ask for their answers again."""
+    (tmp_path / "g.jsonl").write_text("".join(json.dumps({"event": n, "expected": n}) + "\n" for n in range(3)))
+    asked = golden(tmp_path / "g.jsonl", scorer="exact", answer="", reference=None, folder=tmp_path)
+    (tmp_path / "code").mkdir()
+    plan = Plan(config=config(code=tmp_path / "code"), golden=asked, cold_starts=2, warm_calls=3, workers=1)
+    calls = 0
+
+    def stopped(event: object) -> InvocationResult:
+        nonlocal calls
+        calls += 1
+        if calls == 7:  # first start, start, three cases, and the second round's start come before
+            raise KeyboardInterrupt
+        return result(event)
+
+    with pytest.raises(KeyboardInterrupt):
+        collect(FakeService(stopped).as_service(), [plan], [None], Steps())
+    for resumed in (3, 0):
+        (found,) = collect(FakeService(result).as_service(), [plan], [None], Steps())
+        assert found.evaluation is not None
+        assert found.evaluation.resumed == resumed
+
+
 def test_progress_is_told() -> None:
     """As many steps as were announced."""
     steps = Steps()
