@@ -67,7 +67,8 @@ def summary(tests: Sequence[Figures]) -> Iterator[str]:
         for function in one.functions:
             yield from _lines(function)
     if any(_disturbed(function.evidence) for one in tests for function in one.functions):
-        yield from folded("disturbed: ", "others used the machine meanwhile; wall times are doubtful, CPU times hold")
+        doubt = "wall times are doubtful, CPU times hold better"
+        yield from folded("disturbed: ", f"others used the machine meanwhile; {doubt}")
 
 
 def report(tests: Sequence[Figures], *, started: float, interrupted: bool) -> Report:

@@ -50,6 +50,9 @@ def read(path: Path) -> Mapping[str, Any]:
     """The file, checked; ConfigurationError where it is not one of ours."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        hint = f"It is written by: preflight gate --baseline {path} --update-baseline"
+        raise ConfigurationError(f"there is no baseline {path}", hint=hint) from error
     except OSError as error:
         raise ConfigurationError(f"the baseline {path} cannot be read: {error.strerror}", hint=_HINT) from error
     except (ValueError, RecursionError) as error:

@@ -68,6 +68,9 @@ def plan(  # noqa: PLR0913 - one keyword for each thing that a command chooses
     fresh: bool = False,
 ) -> Plan:
     """What is to be run for one function, with everything that it reads checked; `folder` may hold a custom scorer."""
+    if page_cache == "dropped" and config.image is not None:
+        message = f"{config.name} is an image, whose files the engine keeps: they cannot be dropped from the page cache"
+        raise ConfigurationError(message, hint="Gate it without --page-cache dropped.")
     event = b"{}" if gates.event is None else read_event(str(gates.event))
     asked = None
     if gates.dataset is not None:

@@ -140,8 +140,9 @@ class GoldenRun:
         golden, started = self._golden, time.perf_counter()
         self._progress.begin(f"{self._config.name}: golden cases", golden.dataset.count)
         cases = golden.dataset.cases()
-        for case in cases if workers == 1 else islice(cases, alone):
-            self._take(self._answer(case, concurrent=False))
+        for place, case in enumerate(cases if workers == 1 else islice(cases, alone)):
+            answered = self._answer(case, concurrent=False)
+            self._take(replace(answered, sample=replace(answered.sample, place=place)))
         if workers > 1:
             self._side_by_side(cases, workers)
         return self._evaluation(time.perf_counter() - started, workers), tuple(self._tally.samples)

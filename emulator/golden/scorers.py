@@ -65,7 +65,7 @@ def _custom(name: str, folder: Path) -> Callable[[Any, Any], float]:
     sys.path.insert(0, str(folder))
     try:
         function = getattr(importlib.import_module(module_name), function_name)
-    except Exception as error:  # the user's own module: it is told
+    except (Exception, SystemExit) as error:  # the user's own module: it is told
         raise ConfigurationError(
             f"the scorer {name} cannot be had: {type(error).__name__}: {error}", hint=hint
         ) from error
@@ -75,7 +75,7 @@ def _custom(name: str, folder: Path) -> Callable[[Any, Any], float]:
     def one(expected: object, answer: object) -> float:
         try:
             value = float(function(expected, answer))
-        except Exception as error:  # the same
+        except (Exception, SystemExit) as error:  # the same
             message = f"the scorer {name} raised {type(error).__name__}: {error}"
             raise ConfigurationError(message, hint=f"It was given {shown(expected)} and {shown(answer)}.") from error
         if not math.isfinite(value):

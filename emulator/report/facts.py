@@ -58,6 +58,6 @@ def run_facts(report: Report) -> Iterator[tuple[str, str]]:
     if report.baseline is not None:
         yield "compared with", report.baseline
     for note in report.disturbance.notes if report.disturbance is not None else ():
-        yield "disturbed", f"{note}; wall times are doubtful, CPU times hold"
+        yield "disturbed", f"{note}; wall times are doubtful, CPU times hold better"
     for note in report.notes:
         yield "note", note

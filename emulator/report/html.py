@@ -26,7 +26,8 @@ _WHAT: Final = {metric.name: metric.what for metric in METRICS}
 def as_page(report: Report) -> bytes:
     """UTF-8; nothing in it is loaded from elsewhere, and nothing of it runs."""
     disturbed = () if report.disturbance is None else report.disturbance.notes
-    parts = [html_page.paragraph(f"Disturbed: {note}; wall times are doubtful, CPU times hold.") for note in disturbed]
+    doubt = "wall times are doubtful, CPU times hold better."
+    parts = [html_page.paragraph(f"Disturbed: {note}; {doubt}") for note in disturbed]
     for function in report.functions:
         parts += _function(function)
     parts.append(html_page.heading("Where and how it was measured"))

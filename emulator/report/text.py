@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _WIDTH: Final = 80
+_CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""What a function's answers and errors must not do to a terminal."""
 _WORDS: Final[dict[Status, str]] = {
     "PASS": "PASS",
     "FAIL": "FAIL",
@@ -45,10 +48,10 @@ def as_text(report: Report, *, colour: bool = False) -> str:
         console.print(_title(function), style="bold")
         console.print(_table(function))
         for line in _details(function):
-            console.print(line, soft_wrap=True)
+            console.print(_CONTROL.sub("\ufffd", line), soft_wrap=True)
         console.print()
     for line in _run_lines(report):
-        console.print(line, soft_wrap=True)
+        console.print(_CONTROL.sub("\ufffd", line), soft_wrap=True)
     return "\n".join(line.rstrip() for line in shown.getvalue().splitlines())
 
 
@@ -152,7 +155,7 @@ def _run_lines(report: Report) -> Iterator[str]:
     yield from folded("", f"{versions}; page cache {' and '.join(sorted(cache))}; {report.seconds:.0f} s")
     if report.disturbance is not None:
         for note in report.disturbance.notes:
-            yield from folded("disturbed: ", f"{note}; wall times are doubtful, CPU times hold")
+            yield from folded("disturbed: ", f"{note}; wall times are doubtful, CPU times hold better")
     if report.baseline is not None:
         yield from folded("", f"compared with {report.baseline}")
     for note in report.notes:

@@ -137,3 +137,10 @@ def test_what_a_plan_reads_is_checked(tmp_path: Path, config: FunctionConfig) ->
     )
     with pytest.raises(ConfigurationError, match="cannot be read"):
         plan(replace(gates(), dataset=tmp_path / "none"), config, folder=tmp_path, read_event=lambda _: b"")
+
+
+def test_pages_of_an_image_cannot_be_dropped(config: FunctionConfig, tmp_path: Path) -> None:
+    """Said before anything runs."""
+    image = replace(config, image="image:latest")
+    with pytest.raises(ConfigurationError, match="is an image"):
+        plan(gates(), image, folder=tmp_path, read_event=lambda _: b"", page_cache="dropped")

@@ -84,7 +84,7 @@ def test_any_verdicts_are_shown(rows: list[tuple[str, float, float, Any]], words
     made = replace(BASE, functions=(replace(BASE.functions[0], verdicts=verdicts, notes=(words,)),))
     VALIDATOR.validate(json.loads(as_json(made)))
     text = as_text(made)
-    assert "\x1b" not in text.replace(words, "")
+    assert "\x1b" not in text
     for word in ("PASS", "FAIL", "WARN"):
         assert (word in {verdict.status for verdict in verdicts}) <= (word in text)
 

@@ -201,3 +201,14 @@ def test_texts_of_values(value: object) -> None:
 def test_every_scorer_is_found() -> None:
     """By the name that the contract gives it."""
     assert {find(name, HERE).name for name in NAMES} == {"accuracy", "macro_f1", "spearman", "pearson", "exact"}
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("leaves_when_called", "def score(*_): raise SystemExit(3)"), ("leaves_at_import", "raise SystemExit(3)")],
+)
+def test_a_scorer_that_leaves_is_told(tmp_path: Path, name: str, code: str) -> None:
+    """It must not end the run with an exit status that means something else."""
+    (tmp_path / f"{name}.py").write_text(code)
+    with pytest.raises(ConfigurationError, match="SystemExit: 3"):
+        score_case(find(f"{name}:score", tmp_path), "c", 1, 1)
