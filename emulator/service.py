@@ -320,21 +320,15 @@ def validate(config: FunctionConfig) -> None:
         "EphemeralStorage": config.ephemeral_storage_mb,
         "Layers": len(config.layers),
         "Handler": len(config.handler),
-        "Environment": variables.measured_bytes(config.environment),
         "MaximumRetryAttempts": config.asynchronous.retries,
         "MaximumEventAgeInSeconds": config.asynchronous.max_age_s,
     }
     for violation in check("configuration", values):
         raise QuotaError(f"{config.name}: {violation.message}", hint=violation.hint)
-    _validate_names(config)
-    taken = variables.reserved(config.environment)
-    if taken:
-        message = (
-            f"{config.name}: Lambda was unable to configure your environment variables because the environment "
-            "variables you have provided contains reserved keys that are currently not supported for modification. "
-            f"Reserved keys used in this request: {', '.join(taken)}"
-        )
-        raise ConfigurationError(message, hint="Lambda sets these itself; choose other names.")
+    if re.search(r"\s", config.handler):
+        message = f"{config.name}: 'handler' {config.handler!r} failed to satisfy constraint: no white space"
+        raise ConfigurationError(message, hint="A handler is MODULE.FUNCTION.")
+    variables.validate(config)
     try:
         size = unzipped_bytes(folders)
     except PermissionError as error:
@@ -342,20 +336,6 @@ def validate(config: FunctionConfig) -> None:
         raise ConfigurationError(message, hint="Lambda's user must be able to read it too: chmod -R a+rX.") from error
     for violation in check("package", {"Unzipped package with layers": size}):
         raise QuotaError(f"{config.name}: {violation.message} (it has {violation.value:,})", hint=violation.hint)
-
-
-def _validate_names(config: FunctionConfig) -> None:
-    """The patterns of Lambda's API model (botocore 1.43.11, 2026)."""
-    if re.search(r"\s", config.handler):
-        message = f"{config.name}: 'handler' {config.handler!r} failed to satisfy constraint: no white space"
-        raise ConfigurationError(message, hint="A handler is MODULE.FUNCTION.")
-    for name in config.environment:
-        if not re.fullmatch(r"[a-zA-Z][a-zA-Z0-9_]+", name):
-            message = (
-                f"{config.name}: the environment variable {name!r} failed to satisfy constraint: Map keys must satisfy "
-                "constraint: [Member must satisfy regular expression pattern: [a-zA-Z]([a-zA-Z0-9_])+]"
-            )
-            raise ConfigurationError(message, hint="Letters, digits and underscores, two at least, a letter first.")
 
 
 def unzipped_bytes(folders: tuple[Path, ...]) -> int:
