@@ -17,7 +17,7 @@ from emulator import logs
 from emulator.errors import BackendError
 from emulator.invocation import Answer, FunctionError, Invocation, InvocationResult, Timings, Usage
 from emulator.journal import Journal
-from emulator.life import Life
+from emulator.life import LAST_WORD_S, Life
 from emulator.lifecycle import (
     TRUNCATED,
     Event,
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from emulator.streaming import PacedStream, Receiver
 
 _MS: Final = 1000.0
-_LAST_WORD_S: Final = 0.2  # between the end of a process's connection and the news of its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +150,7 @@ class Environment:
         return self.begin(order).finish()
 
     def begin(self, order: Order) -> Answered:
-        """The same up to the answer, which waits for no extension."""
+        """The same up to the answer, which waits for no extension; DiedIdle where it cannot be given the event."""
         self._wake()
         try:
             return self._begin(order)
@@ -335,7 +334,7 @@ class Environment:
 
     def _why_truncated(self, heard: Heard, deadline: float) -> Heard | Exit:
         """The end of the runtime, where that is why its answer broke off: it comes a moment later."""
-        after = self._life.wait(min(deadline, time.perf_counter() + _LAST_WORD_S))
+        after = self._life.wait(min(deadline, time.perf_counter() + LAST_WORD_S))
         return after if isinstance(after, Exit) else heard
 
     def _see_out(self, crew: Crew, order: Order, outcome: _Outcome, deadline: float) -> _Outcome:

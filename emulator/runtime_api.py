@@ -79,6 +79,16 @@ class RuntimeApi:
         self._streaming = False
         self._overflowed = False
 
+    @property
+    def waiting(self) -> bool:
+        """Whether the runtime waits for an event, and its connection is there."""
+        return self._waiting is not None
+
+    def gone(self, answer: Answer) -> None:
+        """Whoever this was for has hung up."""
+        if answer is self._waiting:
+            self._waiting = None
+
     def happen(self, event: Event) -> None:
         """Record an event that the emulator brought about or saw; IllegalTransition where it cannot be."""
         self.state = advance(self.state, event)

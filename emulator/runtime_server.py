@@ -21,7 +21,7 @@ from typing import Final
 from emulator.http1 import CONTINUE, HttpRequest, MalformedMessage, RequestReader, encode_response
 from emulator.lifecycle import Heard
 from emulator.limits import quota
-from emulator.runtime_api import MODE_HEADER, Reply, RuntimeApi
+from emulator.runtime_api import MODE_HEADER, Answer, Reply, RuntimeApi
 from emulator.sandbox.base import Exit
 
 _CHUNK: Final = 1 << 18
@@ -146,6 +146,7 @@ class RuntimeServer:
             def answer(reply: Reply, keep_alive: bool = keep_alive) -> None:  # noqa: FBT001 - bound, not passed
                 self._reply(connection, reply, keep_alive=keep_alive)
 
+            connection.answer = answer
             self.api.handle(request, answer, peer=connection.peer)
 
     def _reply(self, connection: _Connection, reply: Reply, *, keep_alive: bool) -> None:
@@ -166,6 +167,8 @@ class RuntimeServer:
         if self._connections.pop(descriptor, None) is not None:
             self._poll.unregister(descriptor)
         connection.socket.close()
+        if connection.owing and connection.answer is not None:
+            self.api.gone(connection.answer)
         if connection.streaming and connection is self._carrier:
             self.api.broke_off()
 
@@ -197,6 +200,8 @@ class _Connection:
         self.unsent = b""
         self.owing = False
         """A request has not been answered yet."""
+        self.answer: Answer | None = None
+        """The way back for the request that came last."""
         self.ending = False
         """Nothing more is read, and the connection is closed when all is sent."""
         self._streams = streams

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Self, TypedDict, Unpack
 from emulator import variables
 from emulator.concurrency import ACCOUNT_LIMIT, Concurrency
 from emulator.config import FunctionConfig
-from emulator.errors import BackendError, ConfigurationError, QuotaError
+from emulator.errors import BackendError, ConfigurationError, DiedIdle, QuotaError, Throttled
 from emulator.limits import check
 from emulator.sandbox.base import Backend, Sandbox
 from emulator.spec import fit_in_memory, sandbox_spec
@@ -144,13 +144,12 @@ class LambdaService:
         )
 
     def _begin(self, name: str, order: Order, *, fresh: bool) -> tuple[Environment, Answered]:
-        with self._lock:
-            self._refuse_if_closed()
-            self._concurrency.admit(name)
+        self._admit(name)
         try:
-            environment = self._take(self._config(name), fresh=fresh)
-            with self._discarding(environment):
-                return environment, environment.begin(order)
+            while True:
+                environment = self._take(self._config(name), fresh=fresh)
+                with suppress(DiedIdle), self._discarding(environment):  # Lambda does not pick such a one
+                    return environment, environment.begin(order)
         except BaseException:
             self._leave(name)
             raise
