@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from emulator import logs
 from emulator.errors import BackendError
@@ -79,10 +79,10 @@ class _Start:
 class Answered(Answer):
     """What goes to the caller; whoever has begun the invocation still calls `finish`, once, from any thread.
 
-    `lasting` says that extensions are at work still, and so is the invocation.
+    `rest` is what it still takes: `brief` figures and REPORT, the work of `extensions`, or the end of what has failed.
     """
 
-    lasting: bool
+    rest: Literal["brief", "extensions", "end"]
     finish: Callable[[], InvocationResult] = field(repr=False)
 
 
@@ -171,12 +171,12 @@ class Environment:
         self._journal.started(order.request_id, order.function_arn)
         with nullcontext() if order.around is None else order.around(self._sandbox):
             served = outcome or self._serve(order, deadline)
-        crew = self._life.crew
+        crew, failed = self._life.crew, self._life.state is State.FAILED
         return Answered(
             request_id=order.request_id,
             body=served.body,
             error=served.error,
-            lasting=crew is not None and crew.invoked and self._life.state is not State.FAILED,
+            rest="end" if failed else "extensions" if crew is not None and crew.invoked else "brief",
             finish=lambda: self._finish(order, start, served),
         )
 
