@@ -22,6 +22,7 @@ from emulator.lifecycle import (
     TRUNCATED,
     Event,
     Heard,
+    Spans,
     State,
     diagnose_exit,
     document,
@@ -63,6 +64,7 @@ class _Outcome:
     body: bytes = b""
     error: FunctionError | None = None
     status: logs.Status = "success"
+    spans: Spans | None = None
     late: FunctionError | None = None  # what went wrong after the answer: an extension's doing
 
 
@@ -322,7 +324,7 @@ class Environment:
             return _Outcome(at=heard.at, body=document(error), error=error, status="error")
         # An exception of the handler's is an answer: REPORT names a status only where the platform stepped in.
         failure = runtime_error(heard) if heard.event is Event.ERROR else None
-        return _Outcome(at=heard.at, body=heard.body, error=failure)
+        return _Outcome(at=heard.at, body=heard.body, error=failure, spans=heard.spans)
 
     @staticmethod
     def _paced(receiver: Receiver | None, deadline: float) -> PacedStream | None:
@@ -342,7 +344,7 @@ class Environment:
         produced = len(outcome.body) if outcome.error is None else 0
 
         def runtime_done(at: float) -> None:
-            crew.runtime_done(order.request_id, at, produced)
+            crew.runtime_done(order.request_id, at, produced, spans=outcome.spans)
 
         if not crew.invoked:
             runtime_done(outcome.at)
@@ -377,6 +379,7 @@ class Environment:
             max_memory_bytes=usage.max_memory_bytes,
             init_ms=init_ms,
             status=outcome.status,
+            spans=outcome.spans,
             error_type=failure.type if (failure := outcome.late or outcome.error) is not None else None,
         )
         self._journal.ended(report, len(outcome.body) if outcome.error is None else 0)

@@ -147,7 +147,7 @@ class RuntimeServer:
                 self._reply(connection, reply, keep_alive=keep_alive)
 
             connection.answer = answer
-            self.api.handle(request, answer, peer=connection.peer)
+            self.api.handle(request, answer, peer=connection.peer, began=connection.began)
 
     def _reply(self, connection: _Connection, reply: Reply, *, keep_alive: bool) -> None:
         connection.owing = False
@@ -204,6 +204,8 @@ class _Connection:
         """The way back for the request that came last."""
         self.ending = False
         """Nothing more is read, and the connection is closed when all is sent."""
+        self.began = 0.0
+        """`time.perf_counter()` of the first piece of the request that came last."""
         self._streams = streams
         self._reader = RequestReader(most, marker=MODE_HEADER, hand_on=self._is_streamed)
 
@@ -231,6 +233,8 @@ class _Connection:
             return
         if not data or self.ending:
             raise EOFError
+        if not self._reader.midway:
+            self.began = time.perf_counter()
         try:
             self._reader.feed(data)
         except MalformedMessage:

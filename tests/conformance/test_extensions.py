@@ -293,6 +293,9 @@ def test_one_written_to_the_documentation_in_python(lab: Lab) -> None:
     done = records["platform.runtimeDone"]
     assert (done["requestId"], done["status"], done["metrics"]["producedBytes"]) == ("8f507cfc", "success", 18)
     assert records["platform.report"]["metrics"]["durationMs"] >= done["metrics"]["durationMs"]
+    assert [span["name"] for span in done["spans"]] == ["responseLatency", "responseDuration", "runtimeOverhead"]
+    assert sum(span["durationMs"] for span in done["spans"]) == pytest.approx(done["metrics"]["durationMs"], abs=0.01)
+    assert all(span["durationMs"] >= 0 for span in done["spans"])
 
 
 def test_one_written_to_the_documentation_in_a_shell(lab: Lab) -> None:

@@ -339,7 +339,9 @@ def test_a_sandbox_lost_while_idle(bench: Bench) -> None:
         invoke(environment)
 
 
-def test_the_news_of_a_death_may_come_after_the_end_of_the_connection(bench: Bench) -> None:
+def test_the_news_of_a_death_may_come_after_the_end_of_the_connection(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An idle runtime that has hung up is given the moment that the news takes, and no event."""
     environment, sandbox = bench.environment(echo)
     invoke(environment)
@@ -350,9 +352,9 @@ def test_the_news_of_a_death_may_come_after_the_end_of_the_connection(bench: Ben
         waits.append(limit - bench.clock.now)
         return Exit(lost="somebody killed it") if waits[-1] > 0 else None
 
-    server.api.gone(server.api._waiting)  # type: ignore[arg-type] # noqa: SLF001 - it does wait
-    server.wait = hear_late  # type: ignore[method-assign]
-    server.api.dispatch = pytest.fail  # type: ignore[assignment]
+    monkeypatch.setattr(server.api, "_waiting", None)
+    monkeypatch.setattr(server, "wait", hear_late)
+    monkeypatch.setattr(server.api, "dispatch", pytest.fail)
     with pytest.raises(DiedIdle, match="somebody killed it"):
         invoke(environment)
     assert waits == [0, pytest.approx(LAST_WORD_S)]
