@@ -11,17 +11,18 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from emulator import logs
 from emulator.errors import BackendError
 from emulator.invocation import Answer, FunctionError, Invocation, InvocationResult, Timings, Usage
 from emulator.journal import Journal
-from emulator.life import Life
+from emulator.life import LAST_WORD_S, Life
 from emulator.lifecycle import (
     TRUNCATED,
     Event,
     Heard,
+    Spans,
     State,
     diagnose_exit,
     document,
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from emulator.streaming import PacedStream, Receiver
 
 _MS: Final = 1000.0
-_LAST_WORD_S: Final = 0.2  # between the end of a process's connection and the news of its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +64,7 @@ class _Outcome:
     body: bytes = b""
     error: FunctionError | None = None
     status: logs.Status = "success"
+    spans: Spans | None = None
     late: FunctionError | None = None  # what went wrong after the answer: an extension's doing
 
 
@@ -80,10 +81,10 @@ class _Start:
 class Answered(Answer):
     """What goes to the caller; whoever has begun the invocation still calls `finish`, once, from any thread.
 
-    `lasting` says that extensions are at work still, and so is the invocation.
+    `rest` is what it still takes: `brief` figures and REPORT, the work of `extensions`, or the end of what has failed.
     """
 
-    lasting: bool
+    rest: Literal["brief", "extensions", "end"]
     finish: Callable[[], InvocationResult] = field(repr=False)
 
 
@@ -151,7 +152,7 @@ class Environment:
         return self.begin(order).finish()
 
     def begin(self, order: Order) -> Answered:
-        """The same up to the answer, which waits for no extension."""
+        """The same up to the answer, which waits for no extension; DiedIdle where it cannot be given the event."""
         self._wake()
         try:
             return self._begin(order)
@@ -172,12 +173,12 @@ class Environment:
         self._journal.started(order.request_id, order.function_arn)
         with nullcontext() if order.around is None else order.around(self._sandbox):
             served = outcome or self._serve(order, deadline)
-        crew = self._life.crew
+        crew, failed = self._life.crew, self._life.state is State.FAILED
         return Answered(
             request_id=order.request_id,
             body=served.body,
             error=served.error,
-            lasting=crew is not None and crew.invoked and self._life.state is not State.FAILED,
+            rest="end" if failed else "extensions" if crew is not None and crew.invoked else "brief",
             finish=lambda: self._finish(order, start, served),
         )
 
@@ -323,7 +324,7 @@ class Environment:
             return _Outcome(at=heard.at, body=document(error), error=error, status="error")
         # An exception of the handler's is an answer: REPORT names a status only where the platform stepped in.
         failure = runtime_error(heard) if heard.event is Event.ERROR else None
-        return _Outcome(at=heard.at, body=heard.body, error=failure)
+        return _Outcome(at=heard.at, body=heard.body, error=failure, spans=heard.spans)
 
     @staticmethod
     def _paced(receiver: Receiver | None, deadline: float) -> PacedStream | None:
@@ -335,7 +336,7 @@ class Environment:
 
     def _why_truncated(self, heard: Heard, deadline: float) -> Heard | Exit:
         """The end of the runtime, where that is why its answer broke off: it comes a moment later."""
-        after = self._life.wait(min(deadline, time.perf_counter() + _LAST_WORD_S))
+        after = self._life.wait(min(deadline, time.perf_counter() + LAST_WORD_S))
         return after if isinstance(after, Exit) else heard
 
     def _see_out(self, crew: Crew, order: Order, outcome: _Outcome, deadline: float) -> _Outcome:
@@ -343,7 +344,7 @@ class Environment:
         produced = len(outcome.body) if outcome.error is None else 0
 
         def runtime_done(at: float) -> None:
-            crew.runtime_done(order.request_id, at, produced)
+            crew.runtime_done(order.request_id, at, produced, spans=outcome.spans)
 
         if not crew.invoked:
             runtime_done(outcome.at)
@@ -378,6 +379,7 @@ class Environment:
             max_memory_bytes=usage.max_memory_bytes,
             init_ms=init_ms,
             status=outcome.status,
+            spans=outcome.spans,
             error_type=failure.type if (failure := outcome.late or outcome.error) is not None else None,
         )
         self._journal.ended(report, len(outcome.body) if outcome.error is None else 0)

@@ -5,6 +5,7 @@ PreflightError            4  our own fault
 │   └── QuotaError        2  a Lambda quota refused it
 │       └── Throttled     2  so many invocations at once are not allowed
 ├── BackendError          3  no sandbox can be had, or it was lost
+│   └── DiedIdle          3  while nobody used it, so that another one can serve
 └── Interrupted         130  Ctrl-C or SIGTERM
 """
 
@@ -44,6 +45,10 @@ class BackendError(PreflightError):
     """No sandbox can be had on this machine, or the engine that held one went away."""
 
     exit_code = 3
+
+
+class DiedIdle(BackendError):
+    """The execution environment was lost before the invocation began: nothing of that has been tried."""
 
 
 class Interrupted(PreflightError):

@@ -16,7 +16,7 @@ from emulator.telemetry_sender import Telemetry
 if TYPE_CHECKING:
     from emulator.config import FunctionConfig
     from emulator.journal import Journal
-    from emulator.lifecycle import Heard
+    from emulator.lifecycle import Heard, Spans
     from emulator.logs import Status
     from emulator.platform_log import PlatformEvent
     from emulator.runtime_api import RuntimeApi
@@ -131,13 +131,15 @@ class Crew:
         if self.telemetry is not None:
             self.happened(platform_log.init_end(init_ms, phase="invoke", status="success", error_type=None))
 
-    def runtime_done(
+    def runtime_done(  # noqa: PLR0913 - what the record holds
         self,
         request_id: str,
         at: float,
         produced_bytes: int,
         status: Status = "success",
         error_type: str | None = None,
+        *,
+        spans: Spans | None = None,
     ) -> None:
         """The runtime has asked for the next event, or failed.
 
@@ -145,9 +147,13 @@ class Crew:
         """
         if self.telemetry is not None and self._told != request_id:
             self._told = request_id
-            duration_ms = max(0.0, (at - self.api.dispatched_at) * _MS)
+            dispatched_at = self.api.dispatched_at
+            if spans is not None:
+                dispatched_at = spans.dispatched
+                spans = replace(spans, back=at if at > spans.answered else None)
+            duration_ms = max(0.0, (at - dispatched_at) * _MS)
             self.telemetry.happened(
-                [platform_log.runtime_done(request_id, duration_ms, produced_bytes, status, error_type)]
+                [platform_log.runtime_done(request_id, duration_ms, produced_bytes, status, error_type, spans=spans)]
             )
 
     def happened(self, events: Sequence[PlatformEvent]) -> None:

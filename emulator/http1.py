@@ -130,6 +130,8 @@ class RequestReader(_Reader):
         self._parser = httptools.HttpRequestParser(self)
         self.expects_continue = False
         """The client waits for CONTINUE before it sends the body; whoever sends it sets this back."""
+        self.midway = False
+        """A request has begun to come, and is not whole."""
 
     def feed(self, data: bytes) -> None:
         """Take bytes as they came; MalformedMessage where they are no HTTP."""
@@ -171,6 +173,7 @@ class RequestReader(_Reader):
         """Called by the parser."""
         super().on_message_begin()
         self._target = b""
+        self.midway = True
 
     def on_url(self, part: bytes) -> None:
         """A piece of the target."""
@@ -185,7 +188,7 @@ class RequestReader(_Reader):
 
     def on_message_complete(self) -> None:
         """The request is whole."""
-        self.expects_continue = self.handing_on = False
+        self.expects_continue = self.handing_on = self.midway = False
         request = HttpRequest(
             method=self._parser.get_method().decode("latin-1"),
             target=self._target.decode("latin-1"),

@@ -44,6 +44,12 @@ class Exchange(Protocol):
     def begun(self) -> bool:
         """Whether status and headers have gone: nothing else can be answered any more."""
 
+    def answer(self, response: HttpResponse) -> None:
+        """Send all of it, as far as it goes without waiting; the rest follows when the handler returns.
+
+        ValueError for a header that would break it, and then nothing is sent.
+        """
+
     def begin(self, status: int, headers: Mapping[str, str], cookies: tuple[str, ...] = ()) -> None:
         """Send the head; ValueError for a header that would break it, and then nothing is sent."""
 
@@ -220,11 +226,9 @@ class HttpServer:
             reply = self._handler(request, exchange)
         except Exception as error:  # noqa: BLE001 - handed on whole; the other connections have nothing to do with it
             reply = self._on_fault(error)
-        if reply is None or exchange.begun:
-            return exchange.leave()
-        goes_on = request.keep_alive and reply.keep_alive and not self._stopping
-        _send(connection, reply, close=not goes_on, head_only=request.method == "HEAD")
-        return goes_on
+        if reply is not None and not exchange.begun:
+            exchange.answer(reply)
+        return exchange.leave()
 
 
 class _Exchange:
@@ -239,12 +243,35 @@ class _Exchange:
         self._chunked = request.version != "1.0"
         self._bodiless = request.method == "HEAD"
         self._stopping = stopping
-        self._keep_alive = request.keep_alive and self._chunked and not stopping()
+        self._keep_alive = request.keep_alive
         self._ended = False
         self._lost = False
+        self._left = b""
+
+    def answer(self, response: HttpResponse) -> None:
+        """As the protocol says."""
+        self._keep_alive = self._keep_alive and response.keep_alive and not self._stopping()
+        data = encode_response(
+            response.status,
+            response.headers,
+            response.body,
+            close=not self._keep_alive,
+            head_only=self._bodiless,
+            cookies=response.cookies,
+        )
+        self.begun = self._ended = True
+        try:
+            sent = self._connection.send(data, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._lost = True
+            return
+        self._left = data[sent:] if sent < len(data) else b""
 
     def begin(self, status: int, headers: Mapping[str, str], cookies: tuple[str, ...] = ()) -> None:
         """As the protocol says."""
+        self._keep_alive = self._keep_alive and self._chunked and not self._stopping()
         chunked = self._chunked and status not in WITHOUT_BODY
         head = encode_response_head(status, headers, chunked=chunked, close=not self._keep_alive, cookies=cookies)
         self._bodiless = self._bodiless or status in WITHOUT_BODY
@@ -267,6 +294,8 @@ class _Exchange:
         if self._lost or not self._ended:
             return False
         self._connection.settimeout(None)
+        if self._left:
+            self._connection.sendall(self._left)
         if not self._keep_alive:
             _hang_up(self._connection)
         return self._keep_alive

@@ -7,9 +7,9 @@ lifecycle", AWS Lambda Developer Guide, 2026-07).
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from emulator.errors import BackendError
+from emulator.errors import BackendError, DiedIdle
 from emulator.lifecycle import Event, Heard, State
 from emulator.sandbox.base import Exit, Sandbox
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from emulator.extensions_api import ExtensionsApi
     from emulator.journal import Journal
     from emulator.shutdown import Extensions, Reason
+
+LAST_WORD_S: Final = 0.2
+"""Between the end of a process's connection and the news of its own."""
 
 
 class Life:
@@ -101,16 +104,27 @@ class Life:
             self.api.happen(event)
 
     def settle(self, limit: float) -> None:
-        """Take in what happened since the last answer: the runtime asks for the next event, or somebody has died."""
-        while self.state in {State.ANSWERED, State.IDLE}:
-            # An idle runtime is asked for news, not waited for.
-            heard = self.wait(limit if self.state is State.ANSWERED else time.perf_counter())
-            if isinstance(heard, Exit):
-                self.fail(Event.EXIT)
-            elif heard is None and self.state is State.ANSWERED:
-                self.fail(Event.TIMEOUT)
-            elif heard is None:
-                return
+        """Take in what happened since the last answer: the runtime asks for the next event, or somebody has died.
+
+        DiedIdle where the sandbox was lost.
+        """
+        try:
+            while self.state in {State.ANSWERED, State.IDLE} and self._settle_one(limit):
+                pass
+        except BackendError as error:
+            raise DiedIdle(error.message, hint=error.hint) from error
+
+    def _settle_one(self, limit: float) -> bool:
+        """Whether something happened; a runtime that idles is asked for news, and not waited for."""
+        idle = self.state is State.IDLE
+        heard = self.wait(time.perf_counter() if idle else limit)
+        if heard is None and idle and not self.api.waiting:  # its connection has gone, and so has it
+            heard = self.wait(time.perf_counter() + LAST_WORD_S)
+        if isinstance(heard, Exit):
+            self.fail(Event.EXIT)
+        elif heard is None and not idle:
+            self.fail(Event.TIMEOUT)
+        return heard is not None
 
     def look(self) -> bool:
         """Take in what happened meanwhile, waiting for nothing; False where that is an end, kept for `settle`."""

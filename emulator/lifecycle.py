@@ -89,6 +89,19 @@ def advance(state: State, event: Event) -> State:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Spans:
+    """Instants of one invocation, by `time.perf_counter()`: the runtime had the event, began to answer, had answered.
+
+    `back` is when it asked for the next event; None where that was not waited for.
+    """
+
+    dispatched: float
+    began: float
+    answered: float
+    back: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
     """Something the runtime did; `at` is `time.perf_counter()` of the moment its request had arrived whole."""
 
@@ -99,6 +112,7 @@ class Heard:
     too_large: bool = False
     streamed: bool = False
     """Its body has been handed on part by part; what is in `body` is an error's document."""
+    spans: Spans | None = None
 
 
 def truncated() -> FunctionError:

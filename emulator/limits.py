@@ -132,7 +132,7 @@ QUOTAS: Final = (
         maximum=4096,
         unit="bytes of JSON",
         message="Lambda was unable to configure your environment variables because the environment variables "
-        "you have provided exceeded the 4KB limit. They measure {value} bytes as JSON.",
+        "you have provided exceeded the 4KB limit.",
         source=_RECORDED,
     ),
     Quota(

@@ -9,7 +9,10 @@ import base64
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from emulator.lifecycle import Spans
 
 Status = Literal["success", "error", "timeout"]
 Phase = Literal["init", "invoke"]
@@ -31,6 +34,7 @@ class Report:
     init_ms: float | None = None
     status: Status = "success"
     error_type: str | None = None
+    spans: Spans | None = None
 
 
 def start_line(request_id: str) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol
 
-from emulator.lifecycle import TRUNCATED, Event, Heard, IllegalTransition, State, advance
+from emulator.lifecycle import TRUNCATED, Event, Heard, IllegalTransition, Spans, State, advance
 from emulator.limits import quota
 
 if TYPE_CHECKING:
@@ -78,6 +78,19 @@ class RuntimeApi:
         self._stream: PacedStream | None = None
         self._streaming = False
         self._overflowed = False
+        self._dispatched = 0.0
+        self._began: float | None = None
+        """When the request that is being handled began to come, where that is known."""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the runtime waits for an event, and its connection is there."""
+        return self._waiting is not None
+
+    def gone(self, answer: Answer) -> None:
+        """Whoever this was for has hung up."""
+        if answer is self._waiting:
+            self._waiting = None
 
     def happen(self, event: Event) -> None:
         """Record an event that the emulator brought about or saw; IllegalTransition where it cannot be."""
@@ -89,6 +102,7 @@ class RuntimeApi:
         self._invocation = invocation
         self._stream = stream
         self._streaming = self._overflowed = False
+        self._dispatched = time.perf_counter()
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             waiting(Reply(status=200, body=invocation.payload, headers=_headers(invocation)))
@@ -128,9 +142,12 @@ class RuntimeApi:
             self.happen(Event.ERROR)
             self.on_heard(Heard(event=Event.ERROR, at=time.perf_counter(), error_type=TRUNCATED, streamed=True))
 
-    def handle(self, request: HttpRequest, answer: Answer, *, peer: str | None = None) -> None:
-        """Answer one request of `peer`'s; `/next` is answered when there is an event."""
+    def handle(
+        self, request: HttpRequest, answer: Answer, *, peer: str | None = None, began: float | None = None
+    ) -> None:
+        """Answer one request of `peer`'s, which `began` to come then; `/next` is answered when there is an event."""
         at = time.perf_counter()
+        self._began = began
         if self._peer is not None and peer != self._peer:
             answer(problem(403, "Forbidden", "This Runtime API belongs to another execution environment."))
             return
@@ -187,7 +204,8 @@ class RuntimeApi:
             self._stream.begin(_content_type(request.headers))
         too_large = request.body is None
         error_type = request.headers.get(_ERROR_TYPE_HEADER)
-        self.on_heard(Heard(event=event, at=at, body=request.body or b"", error_type=error_type, too_large=too_large))
+        body, spans = request.body or b"", self._spans(at)
+        self.on_heard(Heard(event=event, at=at, body=body, error_type=error_type, too_large=too_large, spans=spans))
         return _too_large("Response") if too_large else ACCEPTED
 
     def _answered_in_mode(self, request: HttpRequest, at: float) -> Reply:
@@ -209,8 +227,14 @@ class RuntimeApi:
         except IllegalTransition as error:
             return _illegal(error)
         body = b"" if failure is None else _error_body(trailers)
-        self.on_heard(Heard(event=event, at=at, body=body, error_type=failure, streamed=self._streaming))
+        streamed, spans = self._streaming, self._spans(at)
+        self.on_heard(Heard(event=event, at=at, body=body, error_type=failure, streamed=streamed, spans=spans))
         return ACCEPTED
+
+    def _spans(self, at: float) -> Spans | None:
+        if self._began is None:
+            return None
+        return Spans(dispatched=self._dispatched, began=max(self._dispatched, self._began), answered=at)
 
 
 ACCEPTED: Final = Reply(status=202, body=b'{"status":"OK"}\n')

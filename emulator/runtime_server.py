@@ -21,7 +21,7 @@ from typing import Final
 from emulator.http1 import CONTINUE, HttpRequest, MalformedMessage, RequestReader, encode_response
 from emulator.lifecycle import Heard
 from emulator.limits import quota
-from emulator.runtime_api import MODE_HEADER, Reply, RuntimeApi
+from emulator.runtime_api import MODE_HEADER, Answer, Reply, RuntimeApi
 from emulator.sandbox.base import Exit
 
 _CHUNK: Final = 1 << 18
@@ -146,7 +146,8 @@ class RuntimeServer:
             def answer(reply: Reply, keep_alive: bool = keep_alive) -> None:  # noqa: FBT001 - bound, not passed
                 self._reply(connection, reply, keep_alive=keep_alive)
 
-            self.api.handle(request, answer, peer=connection.peer)
+            connection.answer = answer
+            self.api.handle(request, answer, peer=connection.peer, began=connection.began)
 
     def _reply(self, connection: _Connection, reply: Reply, *, keep_alive: bool) -> None:
         connection.owing = False
@@ -166,6 +167,8 @@ class RuntimeServer:
         if self._connections.pop(descriptor, None) is not None:
             self._poll.unregister(descriptor)
         connection.socket.close()
+        if connection.owing and connection.answer is not None:
+            self.api.gone(connection.answer)
         if connection.streaming and connection is self._carrier:
             self.api.broke_off()
 
@@ -197,8 +200,12 @@ class _Connection:
         self.unsent = b""
         self.owing = False
         """A request has not been answered yet."""
+        self.answer: Answer | None = None
+        """The way back for the request that came last."""
         self.ending = False
         """Nothing more is read, and the connection is closed when all is sent."""
+        self.began = 0.0
+        """`time.perf_counter()` of the first piece of the request that came last."""
         self._streams = streams
         self._reader = RequestReader(most, marker=MODE_HEADER, hand_on=self._is_streamed)
 
@@ -226,6 +233,8 @@ class _Connection:
             return
         if not data or self.ending:
             raise EOFError
+        if not self._reader.midway:
+            self.began = time.perf_counter()
         try:
             self._reader.feed(data)
         except MalformedMessage:

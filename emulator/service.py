@@ -6,7 +6,7 @@ import os
 import re
 import threading
 import time
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Self, TypedDict, Unpack
 from emulator import variables
 from emulator.concurrency import ACCOUNT_LIMIT, Concurrency
 from emulator.config import FunctionConfig
-from emulator.errors import BackendError, ConfigurationError, QuotaError
+from emulator.errors import BackendError, ConfigurationError, DiedIdle, QuotaError, Throttled
 from emulator.limits import check
 from emulator.sandbox.base import Backend, Sandbox
 from emulator.spec import fit_in_memory, sandbox_spec
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from emulator.streaming import Receiver
 
 _LAST_CALLS_S: Final = 10.0  # how long closing waits for a container that is being made
+_BRIEF_S: Final = 1.0  # at most, for the rest of an invocation that has been answered, which takes less than a ms
 _AHEAD_AT_ONCE: Final = 2  # containers started side by side: more do not come faster on the engines measured
 
 
@@ -75,6 +76,7 @@ class LambdaService:
         self._lock = threading.Lock()
         self._concurrency = Concurrency(self._functions.values(), concurrency)
         self._over = threading.Condition(self._lock)  # told at the end of each invocation
+        self._finishing: Counter[str] = Counter()  # answered, and nothing left but figures and REPORT
         self._warm: dict[str, deque[Environment]] = defaultdict(deque)
         self._ready: dict[str, deque[Environment]] = defaultdict(deque)
         self._all: set[Environment] = set()
@@ -110,22 +112,32 @@ class LambdaService:
         """
         return self._finish(name, *self._begin(name, self._order(name, payload, call), fresh=fresh))
 
-    def answer(self, name: str, payload: bytes, **call: Unpack[Call]) -> Answer:
-        """The same up to the answer: extensions may still be at work then, for which the caller does not wait.
+    @contextmanager
+    def answer(self, name: str, payload: bytes, **call: Unpack[Call]) -> Iterator[Answer]:
+        """The same up to the answer, to be sent inside the `with`, which may not wait for a slow client.
 
-        The invocation goes on as one that runs, and ends on a thread of its own ("Invoke a Lambda function
-        synchronously", guide, 2026-07).
+        What is brief, figures and REPORT, is done when it is left; a call that comes meanwhile waits for that. Where
+        extensions are at work still, the invocation goes on as one that runs, and ends on a thread of its own ("Invoke
+        a Lambda function synchronously", guide, 2026-07). Where something failed, its end comes before the answer.
         """
         environment, begun = self._begin(name, self._order(name, payload, call), fresh=False)
-        if not begun.lasting:
-            return self._finish(name, environment, begun)
 
         def finish() -> None:
             with suppress(BackendError):  # the caller has its answer, and the next one a new environment
-                self._finish(name, environment, begun)
+                self._finish(name, environment, begun, brief=begun.rest == "brief")
 
-        threading.Thread(target=finish, name="extensions", daemon=True).start()
-        return begun
+        if begun.rest == "brief":
+            with self._lock:
+                self._finishing[name] += 1
+            try:
+                yield begun
+            finally:
+                finish()
+        elif begun.rest == "extensions":
+            threading.Thread(target=finish, name="extensions", daemon=True).start()
+            yield begun
+        else:
+            yield self._finish(name, environment, begun)
 
     def _order(self, name: str, payload: bytes, call: Call) -> Order:
         from emulator.environment import Order  # noqa: PLC0415 - see _make
@@ -144,24 +156,37 @@ class LambdaService:
         )
 
     def _begin(self, name: str, order: Order, *, fresh: bool) -> tuple[Environment, Answered]:
-        with self._lock:
-            self._refuse_if_closed()
-            self._concurrency.admit(name)
+        self._admit(name)
         try:
-            environment = self._take(self._config(name), fresh=fresh)
-            with self._discarding(environment):
-                return environment, environment.begin(order)
+            while True:
+                environment = self._take(self._config(name), fresh=fresh)
+                with suppress(DiedIdle), self._discarding(environment):  # Lambda does not pick such a one
+                    return environment, environment.begin(order)
         except BaseException:
             self._leave(name)
             raise
 
-    def _finish(self, name: str, environment: Environment, begun: Answered) -> InvocationResult:
+    def _admit(self, name: str) -> None:
+        """An invocation whose answer has gone is over for its caller: its brief rest is waited for, not refused."""
+        with self._lock:
+            limit = time.monotonic() + _BRIEF_S
+            while True:
+                self._refuse_if_closed()
+                try:
+                    self._concurrency.admit(name)
+                except Throttled:
+                    if not self._finishing.total() or not self._over.wait(limit - time.monotonic()):
+                        raise
+                else:
+                    return
+
+    def _finish(self, name: str, environment: Environment, begun: Answered, *, brief: bool = False) -> InvocationResult:
         try:
             with self._discarding(environment):
                 result = begun.finish()
             self._give_back(name, environment)
         finally:
-            self._leave(name)
+            self._leave(name, brief=brief)
         return result
 
     @contextmanager
@@ -174,9 +199,10 @@ class LambdaService:
                 self._discard(environment)
             raise
 
-    def _leave(self, name: str) -> None:
+    def _leave(self, name: str, *, brief: bool = False) -> None:
         with self._lock:
             self._concurrency.leave(name)
+            self._finishing[name] -= brief
             self._over.notify_all()
 
     def prepare(self, name: str, count: int) -> int:
@@ -214,6 +240,7 @@ class LambdaService:
             if self._closed:
                 return
             self._closed = True
+            self._over.wait_for(lambda: not self._finishing.total(), timeout=_BRIEF_S)  # their REPORT is to be seen
             left = list(self._all)
             janitor, self._janitor = self._janitor, None
         try:
@@ -245,8 +272,11 @@ class LambdaService:
 
     def _take(self, config: FunctionConfig, *, fresh: bool) -> Environment:
         """Inside the lock decide, outside the lock act."""
+        name = config.name
         with self._lock:
-            warm, ready = self._warm[config.name], self._ready[config.name]
+            if not fresh and not self._warm[name] and self._finishing[name]:
+                self._over.wait_for(lambda: self._warm[name] or not self._finishing[name], timeout=_BRIEF_S)
+            warm, ready = self._warm[name], self._ready[name]
             if warm and not fresh:
                 return warm.pop()
             if ready:
@@ -320,21 +350,15 @@ def validate(config: FunctionConfig) -> None:
         "EphemeralStorage": config.ephemeral_storage_mb,
         "Layers": len(config.layers),
         "Handler": len(config.handler),
-        "Environment": variables.measured_bytes(config.environment),
         "MaximumRetryAttempts": config.asynchronous.retries,
         "MaximumEventAgeInSeconds": config.asynchronous.max_age_s,
     }
     for violation in check("configuration", values):
         raise QuotaError(f"{config.name}: {violation.message}", hint=violation.hint)
-    _validate_names(config)
-    taken = variables.reserved(config.environment)
-    if taken:
-        message = (
-            f"{config.name}: Lambda was unable to configure your environment variables because the environment "
-            "variables you have provided contains reserved keys that are currently not supported for modification. "
-            f"Reserved keys used in this request: {', '.join(taken)}"
-        )
-        raise ConfigurationError(message, hint="Lambda sets these itself; choose other names.")
+    if re.search(r"\s", config.handler):
+        message = f"{config.name}: 'handler' {config.handler!r} failed to satisfy constraint: no white space"
+        raise ConfigurationError(message, hint="A handler is MODULE.FUNCTION.")
+    variables.validate(config)
     try:
         size = unzipped_bytes(folders)
     except PermissionError as error:
@@ -342,20 +366,6 @@ def validate(config: FunctionConfig) -> None:
         raise ConfigurationError(message, hint="Lambda's user must be able to read it too: chmod -R a+rX.") from error
     for violation in check("package", {"Unzipped package with layers": size}):
         raise QuotaError(f"{config.name}: {violation.message} (it has {violation.value:,})", hint=violation.hint)
-
-
-def _validate_names(config: FunctionConfig) -> None:
-    """The patterns of Lambda's API model (botocore 1.43.11, 2026)."""
-    if re.search(r"\s", config.handler):
-        message = f"{config.name}: 'handler' {config.handler!r} failed to satisfy constraint: no white space"
-        raise ConfigurationError(message, hint="A handler is MODULE.FUNCTION.")
-    for name in config.environment:
-        if not re.fullmatch(r"[a-zA-Z][a-zA-Z0-9_]+", name):
-            message = (
-                f"{config.name}: the environment variable {name!r} failed to satisfy constraint: Map keys must satisfy "
-                "constraint: [Member must satisfy regular expression pattern: [a-zA-Z]([a-zA-Z0-9_])+]"
-            )
-            raise ConfigurationError(message, hint="Letters, digits and underscores, two at least, a letter first.")
 
 
 def unzipped_bytes(folders: tuple[Path, ...]) -> int:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+from emulator.errors import ConfigurationError, QuotaError
+from emulator.limits import check
 from emulator.sandbox.base import OS_ONLY_RUNTIMES
 
 if TYPE_CHECKING:
@@ -66,9 +69,35 @@ def log_stream_name(now: time.struct_time, function: str = "") -> str:
     return f"{time.strftime('%Y/%m/%d', now)}/{function}[$LATEST]{os.urandom(16).hex()}"
 
 
+def validate(config: FunctionConfig) -> None:
+    """Refuse what Lambda would refuse at deployment: QuotaError for the size, ConfigurationError for a name."""
+    measured = _measured(config.environment)
+    for violation in check("configuration", {"Environment": len(measured.encode())}):
+        raise QuotaError(f"{config.name}: {violation.message} String measured: {measured}", hint=violation.hint)
+    for name in config.environment:  # the patterns of Lambda's API model (botocore 1.43.11, 2026)
+        if not re.fullmatch(r"[a-zA-Z][a-zA-Z0-9_]+", name):
+            message = (
+                f"{config.name}: the environment variable {name!r} failed to satisfy constraint: Map keys must satisfy "
+                "constraint: [Member must satisfy regular expression pattern: [a-zA-Z]([a-zA-Z0-9_])+]"
+            )
+            raise ConfigurationError(message, hint="Letters, digits and underscores, two at least, a letter first.")
+    taken = reserved(config.environment)
+    if taken:
+        message = (
+            f"{config.name}: Lambda was unable to configure your environment variables because the environment "
+            "variables you have provided contains reserved keys that are currently not supported for modification. "
+            f"Reserved keys used in this request: {', '.join(taken)}"
+        )
+        raise ConfigurationError(message, hint="Lambda sets these itself; choose other names.")
+
+
 def measured_bytes(variables: Mapping[str, str]) -> int:
     """What the 4 KB quota measures: the variables as a JSON string."""
-    return len(json.dumps(dict(variables), separators=(",", ":"), ensure_ascii=False).encode())
+    return len(_measured(variables).encode())
+
+
+def _measured(variables: Mapping[str, str]) -> str:
+    return json.dumps(dict(variables), separators=(",", ":"), ensure_ascii=False)
 
 
 def reserved(variables: Mapping[str, str]) -> list[str]:

@@ -43,7 +43,7 @@ class Census:
 def census(pid: int) -> Census:
     """Count for the emulator that is, or was, this process."""
     found = containers(pid)
-    merged = [str(one["GraphDriver"]["Data"].get("MergedDir", "-")) for one in found]
+    merged = [str((one["GraphDriver"]["Data"] or {}).get("MergedDir", "-")) for one in found]
     mounted = Path("/proc/self/mountinfo").read_text(encoding="utf-8")
     links = list(_descriptors(pid))
     groups = cgroup_make.leftovers(lambda name: f"-{pid}-" in name)

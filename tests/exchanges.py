@@ -7,6 +7,8 @@ from typing import Any
 
 from botocore.eventstream import EventStreamBuffer
 
+from emulator.http1 import HttpResponse
+
 
 class FakeExchange:
     """Keeps what was sent, in order."""
@@ -18,6 +20,14 @@ class FakeExchange:
         self.cookies: tuple[str, ...] = ()
         self.parts: list[bytes] = []
         self.ended = False
+        self.whole: HttpResponse | None = None
+
+    def answer(self, response: HttpResponse) -> None:
+        """Only once, and alone."""
+        assert not self.begun
+        self.whole = response
+        self.status, self.headers, self.cookies = response.status, response.headers, response.cookies
+        self.parts, self.ended = [response.body], True
 
     @property
     def begun(self) -> bool:

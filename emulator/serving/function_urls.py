@@ -23,7 +23,7 @@ from emulator.serving.url_responses import HTTP_INTEGRATION, InvalidResponse, Pr
 if TYPE_CHECKING:
     from emulator.http_server import Exchange
     from emulator.invocation import Answer
-    from emulator.service import LambdaService
+    from emulator.service import Call, LambdaService
     from emulator.url_config import FunctionUrlConfig
 
 _BAD_GATEWAY: Final = b"Internal Server Error"  # recorded by LocalStack against AWS on 2025-11-24
@@ -111,17 +111,11 @@ class FunctionUrl:
         )
         event = json.dumps(request_event(request, path, query, visit)).encode()
         streamed = _StreamedResponse(exchange, reply) if self._config.invoke_mode == "RESPONSE_STREAM" else None
-        result = self._service.answer(
-            self._name, event, request_id=reply.request_id, trace_id=reply.trace_id, receiver=streamed
-        )
-        if streamed is not None:
-            return streamed.complete(result)
-        if result.error is not None:
-            return _bad_gateway(reply)
-        try:
-            return _whole(reply, interpret(result.body))
-        except InvalidResponse:
-            return _bad_gateway(reply)
+        arguments: Call = {"request_id": reply.request_id, "trace_id": reply.trace_id, "receiver": streamed}
+        with self._service.answer(self._name, event, **arguments) as answer:
+            if streamed is None:  # a client that is streamed to may read slowly, which is not to be waited for here
+                exchange.answer(_buffered(reply, answer))
+        return None if streamed is None else streamed.complete(answer)
 
 
 class _StreamedResponse:
@@ -173,6 +167,15 @@ class _StreamedResponse:
             head = read
         self._exchange.begin(head.status, self._reply.headers(dict(head.headers)), head.cookies)
         return head.body
+
+
+def _buffered(reply: _Reply, answer: Answer) -> HttpResponse:
+    if answer.error is not None:
+        return _bad_gateway(reply)
+    try:
+        return _whole(reply, interpret(answer.body))
+    except InvalidResponse:
+        return _bad_gateway(reply)
 
 
 def _whole(reply: _Reply, response: UrlResponse) -> HttpResponse:

@@ -16,7 +16,6 @@ from emulator import logs
 from emulator.errors import PreflightError, QuotaError, Throttled
 from emulator.http1 import HttpRequest, HttpResponse, MalformedMessage
 from emulator.http_server import Exchange
-from emulator.invocation import InvocationResult
 from emulator.limits import quota
 from emulator.serving import api_errors, descriptions
 from emulator.serving.api_errors import ApiError
@@ -25,11 +24,11 @@ from emulator.serving.invoke_routes import AccountSettings, Call, Describe, Desc
 from emulator.serving.invoke_stream import EventStreamAnswer
 
 if TYPE_CHECKING:
+    from emulator import service
     from emulator.config import FunctionConfig
     from emulator.invocation import Answer
     from emulator.service import LambdaService
     from emulator.serving.event_queue import EventQueue
-    from emulator.streaming import Receiver
     from emulator.url_config import FunctionUrlConfig
 
 MOST_BODY: Final = quota("Request").maximum or 0
@@ -113,7 +112,7 @@ class InvokeApi:
                 self._stream(call, request_id, exchange)
                 return None
             case Invoke():
-                return self._invoke(call, request_id)
+                return self._invoke(call, request_id, exchange)
             case Describe():
                 config = self._served(call.function.name)
                 described = self._configuration(config)
@@ -132,7 +131,7 @@ class InvokeApi:
             raise api_errors.invalid_parameter(f"{name} cannot be run here: {self._refused[name]}")
         return self._functions[name]
 
-    def _invoke(self, call: Invoke, request_id: str) -> HttpResponse:
+    def _invoke(self, call: Invoke, request_id: str, exchange: Exchange) -> HttpResponse | None:
         name = self._served(call.function.name).name
         headers = {"Content-Type": _JSON, "x-amzn-RequestId": request_id}
         if call.invocation_type == "DryRun":
@@ -142,31 +141,35 @@ class InvokeApi:
                 name, call.payload, request_id, qualifier=call.function.qualifier, trace_id=call.trace_id
             )
             return HttpResponse(status=202, headers=headers, body=b"", keep_alive=True)
-        answer = self._answered(call, request_id)
-        headers["X-Amz-Executed-Version"] = descriptions.LATEST
-        if answer.error is not None:
-            headers["X-Amz-Function-Error"] = "Unhandled"
-        if isinstance(answer, InvocationResult) and call.tail:
-            headers["X-Amz-Log-Result"] = logs.tail(answer.log)
-        return HttpResponse(status=200, headers=headers, body=answer.body, keep_alive=True)
-
-    def _answered(self, call: Invoke, request_id: str, receiver: Receiver | None = None) -> Answer:
-        """Whoever wants the log's tail waits for REPORT, which is its last line, and so for extensions too."""
-        return (self._service.invoke if call.tail else self._service.answer)(
-            self._served(call.function.name).name,
-            call.payload,
-            request_id=request_id,
-            client_context=call.client_context,
-            trace_id=call.trace_id,
-            qualifier=call.function.qualifier,
-            receiver=receiver,
-        )
+        arguments = self._arguments(call, request_id)
+        if call.tail:  # REPORT is the log's last line, so this waits for it, and so for extensions too
+            result = self._service.invoke(name, call.payload, **arguments)
+            return _answered(result, headers | {"X-Amz-Log-Result": logs.tail(result.log)})
+        with self._service.answer(name, call.payload, **arguments) as answer:
+            exchange.answer(_dated(_answered(answer, headers)))
+        return None
 
     def _stream(self, call: Invoke, request_id: str, exchange: Exchange) -> None:
+        name = self._served(call.function.name).name
         streamed = EventStreamAnswer(exchange, request_id, _now)
-        answer = self._answered(call, request_id, streamed)
-        log = answer.log if isinstance(answer, InvocationResult) and call.tail else None
-        streamed.complete(answer, log=log)
+        arguments = self._arguments(call, request_id)
+        arguments["receiver"] = streamed
+        if call.tail:
+            result = self._service.invoke(name, call.payload, **arguments)
+            streamed.complete(result, log=result.log)
+            return
+        with self._service.answer(name, call.payload, **arguments) as answer:
+            pass  # the client may read slowly, and that is not to be waited for here
+        streamed.complete(answer, log=None)
+
+    @staticmethod
+    def _arguments(call: Invoke, request_id: str) -> service.Call:
+        return {
+            "request_id": request_id,
+            "client_context": call.client_context,
+            "trace_id": call.trace_id,
+            "qualifier": call.function.qualifier,
+        }
 
     def _page(self, call: ListFunctions) -> dict[str, Any]:
         configs = sorted(self._functions.values(), key=lambda config: config.name)
@@ -206,6 +209,13 @@ class InvokeApi:
             with self._lock:
                 self._facts[folder] = known
         return known
+
+
+def _answered(answer: Answer, headers: dict[str, str]) -> HttpResponse:
+    headers["X-Amz-Executed-Version"] = descriptions.LATEST
+    if answer.error is not None:
+        headers["X-Amz-Function-Error"] = "Unhandled"
+    return HttpResponse(status=200, headers=headers, body=answer.body, keep_alive=True)
 
 
 def _failed(error: PreflightError) -> ApiError:

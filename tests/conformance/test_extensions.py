@@ -155,7 +155,8 @@ def test_an_answer_does_not_wait_for_extensions(lab: Lab) -> None:
     That time is in Duration all the same.
     """
     name = "ExtendedLingers"
-    first, second = lab.service.answer(name, b"{}"), lab.service.answer(name, b"{}")
+    with lab.service.answer(name, b"{}") as first, lab.service.answer(name, b"{}") as second:
+        pass
     assert not isinstance(first, InvocationResult)
     assert (first.error, second.error) == (None, None)
     assert first.body != second.body
@@ -167,7 +168,8 @@ def test_an_answer_does_not_wait_for_extensions(lab: Lab) -> None:
 def test_nor_does_a_streamed_answer(lab: Lab) -> None:
     """The parts are there, and the extension is not done."""
     receiver = FakeReceiver()
-    answer = lab.service.answer("StreamsExtended", b"{}", receiver=receiver)
+    with lab.service.answer("StreamsExtended", b"{}", receiver=receiver) as answer:
+        pass
     assert not isinstance(answer, InvocationResult)
     assert answer.error is None
     assert b"".join(receiver.parts) == b"one two three"
@@ -291,6 +293,9 @@ def test_one_written_to_the_documentation_in_python(lab: Lab) -> None:
     done = records["platform.runtimeDone"]
     assert (done["requestId"], done["status"], done["metrics"]["producedBytes"]) == ("8f507cfc", "success", 18)
     assert records["platform.report"]["metrics"]["durationMs"] >= done["metrics"]["durationMs"]
+    assert [span["name"] for span in done["spans"]] == ["responseLatency", "responseDuration", "runtimeOverhead"]
+    assert sum(span["durationMs"] for span in done["spans"]) == pytest.approx(done["metrics"]["durationMs"], abs=0.01)
+    assert all(span["durationMs"] >= 0 for span in done["spans"])
 
 
 def test_one_written_to_the_documentation_in_a_shell(lab: Lab) -> None:

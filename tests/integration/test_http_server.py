@@ -16,6 +16,7 @@ from emulator.http1 import HttpRequest, HttpResponse, MalformedMessage, Response
 from emulator.http_server import Exchange, HttpServer, listen
 
 MOST = 1000
+LARGE = 20_000_000  # more than any socket holds
 PATIENCE_S = 30
 POST = b"POST / HTTP/1.1\r\nHost: h\r\n"
 
@@ -26,6 +27,7 @@ class Lab:
     def __init__(self) -> None:
         self.release = threading.Event()
         self.release.set()
+        self.after = threading.Event()
         self.busy = threading.Semaphore(0)
         self.faults: list[Exception] = []
         self.server = HttpServer(
@@ -39,11 +41,23 @@ class Lab:
         self.release.wait(PATIENCE_S)
         if request.target == "/fault":
             raise ValueError("a fault")
+        if request.target.startswith("/early"):
+            self.early(request.target, exchange)
+            return None
         if request.target.startswith("/parts"):
             self.in_parts(request.target, exchange)
             return None
         body = b"too large" if request.body is None else request.body
         return HttpResponse(status=200, headers={"X-Target": request.target}, body=body, keep_alive=True)
+
+    def early(self, target: str, exchange: Exchange) -> None:
+        """Answer, then go on until the test lets it end."""
+        size = LARGE if target == "/early/large" else 5
+        exchange.answer(HttpResponse(status=200, headers={"X-Target": target}, body=b"x" * size, keep_alive=True))
+        self.busy.release()
+        self.after.wait(PATIENCE_S)
+        if target == "/early/fault":
+            raise ValueError("a fault after the answer")
 
     def in_parts(self, target: str, exchange: Exchange) -> None:
         """Answer with the peer in three parts; one is empty and does not end it."""
@@ -83,6 +97,7 @@ def lab() -> Iterator[Lab]:
     made = Lab()
     yield made
     made.release.set()
+    made.after.set()
     made.server.stop()
     assert set(threading.enumerate()) - before == set()
 
@@ -291,10 +306,7 @@ def test_a_client_that_does_not_read(lab: Lab, monkeypatch: pytest.MonkeyPatch) 
 
 def all_of(client: socket.socket) -> bytes:
     """Everything up to the end of the connection."""
-    data = b""
-    while received := client.recv(65536):
-        data += received
-    return data
+    return b"".join(iter(lambda: client.recv(65536), b""))
 
 
 def test_an_answer_in_parts(lab: Lab) -> None:
@@ -373,3 +385,29 @@ def test_a_client_that_does_not_wait_for_the_parts(lab: Lab) -> None:
     lab.release.set()
     lab.server.stop()
     assert lab.faults == []
+
+
+@pytest.mark.parametrize("target", ["/early", "/early/fault"])
+def test_an_answer_before_the_handler_is_done(lab: Lab, target: str) -> None:
+    """It is there, and the connection goes on once the handler has ended; a fault after it is only told of."""
+    with lab.connect() as client:
+        client.sendall(f"GET {target} HTTP/1.1\r\nHost: h\r\n\r\nGET /next HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+        [first] = answers(client, 1)
+        assert (first.status, first.body, first.keep_alive) == (200, b"xxxxx", True)
+        assert not lab.after.is_set()
+        lab.after.set()
+        [second] = answers(client, 1)
+        assert second.headers["x-target"] == "/next"
+    assert [str(fault) for fault in lab.faults] == ["a fault after the answer"] * (target == "/early/fault")
+
+
+def test_a_large_answer_before_the_handler_is_done(lab: Lab) -> None:
+    """What does not go at once keeps nobody: the handler goes on, and the rest follows."""
+    with lab.connect() as client:
+        client.sendall(b"GET /early/large HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        for _ in range(2):
+            assert lab.busy.acquire(timeout=PATIENCE_S)  # though nobody has read anything
+        lab.after.set()
+        head, _, body = all_of(client).partition(b"\r\n\r\n")
+        assert b"Connection: close" in head
+        assert body == b"x" * LARGE

@@ -282,6 +282,24 @@ def test_closing_hangs_up() -> None:
         assert isinstance(client.outcome(), OSError | http.client.HTTPException)
 
 
+def test_a_runtime_that_hangs_up_while_it_waits() -> None:
+    """Is not taken for one that waits; the connections of others are their own."""
+    with talking() as (server, client):
+        server.api.happen(Event.GO)
+        address = ("127.0.0.1", client.connection.port)
+        waiting = [server.api.waiting]
+        with socket.create_connection(address, timeout=PATIENCE_S) as runtime:
+            runtime.sendall(f"GET {NEXT} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+            heard(server)
+            with socket.create_connection(address, timeout=PATIENCE_S):
+                pass
+            assert server.wait(time.perf_counter() + 0.1) is None
+            waiting.append(server.api.waiting)
+        assert server.wait(time.perf_counter() + 0.1) is None
+        waiting.append(server.api.waiting)
+        assert waiting == [False, True, False]
+
+
 def test_after_closing() -> None:
     """Late news is nobody's business, and waiting says why it is in vain."""
     with talking() as (server, _):

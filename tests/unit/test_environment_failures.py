@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.errors import BackendError
+from emulator.errors import BackendError, DiedIdle
+from emulator.life import LAST_WORD_S
 from emulator.sandbox.base import Exit, Figures
 from tests.bench import END, MIB, REPORT, REQUEST_ID, START, Bench, error_of, invoke, opened
 from tests.fakes import FakeRuntime, Runtime, echo, silent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from emulator.lifecycle import Heard
 
 
 IMPORT_ERROR = {
@@ -332,8 +335,29 @@ def test_a_sandbox_lost_while_idle(bench: Bench) -> None:
     environment, sandbox = bench.environment(echo)
     invoke(environment)
     sandbox.die(Exit(lost="the engine went away"))
-    with pytest.raises(BackendError, match="the engine went away"):
+    with pytest.raises(DiedIdle, match="the engine went away"):
         invoke(environment)
+
+
+def test_the_news_of_a_death_may_come_after_the_end_of_the_connection(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An idle runtime that has hung up is given the moment that the news takes, and no event."""
+    environment, sandbox = bench.environment(echo)
+    invoke(environment)
+    [server] = sandbox.servers
+    waits: list[float] = []
+
+    def hear_late(limit: float) -> Heard | Exit | None:
+        waits.append(limit - bench.clock.now)
+        return Exit(lost="somebody killed it") if waits[-1] > 0 else None
+
+    monkeypatch.setattr(server.api, "_waiting", None)
+    monkeypatch.setattr(server, "wait", hear_late)
+    monkeypatch.setattr(server.api, "dispatch", pytest.fail)
+    with pytest.raises(DiedIdle, match="somebody killed it"):
+        invoke(environment)
+    assert waits == [0, pytest.approx(LAST_WORD_S)]
 
 
 def test_a_death_between_invocations(bench: Bench) -> None:

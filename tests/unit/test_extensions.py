@@ -157,7 +157,7 @@ def test_the_answer_comes_first(bench: Bench) -> None:
 
     made, sandbox = environment(bench, echo, crew=slow)
     begun = made.begin(order(b"1"))
-    assert (begun.body, begun.error, begun.lasting) == (b"1", None, True)
+    assert (begun.body, begun.error, begun.rest) == (b"1", None, "extensions")
     assert made.rest()
     assert "freeze" not in sandbox.calls
     sandbox.go_on()
@@ -179,7 +179,7 @@ def test_nobody_waits_for_those_who_want_no_invocation(bench: Bench) -> None:
 
     made, _ = environment(bench, echo, crew=quiet)
     begun = made.begin(order(b"1"))
-    assert not begun.lasting
+    assert begun.rest == "brief"
     assert begun.finish().ok
 
 

@@ -57,9 +57,8 @@ class Desk:
         """Any request that is answered in one piece."""
         request = HttpRequest(method=method, target=target, headers=headers or {}, body=body, keep_alive=True)
         exchange = FakeExchange()
-        response = self.api.handle(request, exchange)
+        response = self.api.handle(request, exchange) or exchange.whole
         assert response is not None
-        assert not exchange.begun
         return response
 
     def stream(self, name: str = "F", **headers: str) -> FakeExchange:

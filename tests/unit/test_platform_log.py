@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emulator.config import LoggingConfig, SystemLogLevel
+from emulator.lifecycle import Spans
 from emulator.logs import Report
-from emulator.platform_log import PlatformEvent, end, init_end, start
+from emulator.platform_log import PlatformEvent, end, init_end, runtime_done, start
 from emulator.sandbox.base import Exit, Figures
 from tests.bench import MIB, REQUEST_ID, Bench, invoke, opened
 from tests.fakes import FakeRuntime, Runtime, echo, silent
@@ -170,6 +172,22 @@ def test_every_event_of_a_cold_invocation(bench: Bench) -> None:
         "maxMemoryUsedMB": 10,
         "initDurationMs": 500.0,
     }
+
+
+@pytest.mark.parametrize(("back", "names"), [(None, 2), (12.8, 3)])
+def test_spans(monkeypatch: pytest.MonkeyPatch, back: float | None, names: int) -> None:
+    """By the clock of the wall; what was not waited for is not there."""
+    monkeypatch.setattr(time, "time", lambda: 1_716_222_585.019)
+    monkeypatch.setattr(time, "perf_counter", lambda: 12.819)
+    spans = Spans(dispatched=12.5, began=12.75, answered=12.7505, back=back)
+    record = runtime_done("r", 300.0, 40, spans=spans).record
+    expected = [
+        {"name": "responseLatency", "start": "2024-05-20T16:29:44.700Z", "durationMs": 250.0},
+        {"name": "responseDuration", "start": "2024-05-20T16:29:44.950Z", "durationMs": 0.5},
+        {"name": "runtimeOverhead", "start": "2024-05-20T16:29:44.950Z", "durationMs": 49.5},
+    ]
+    assert record["spans"] == expected[:names]
+    assert list(record) == ["requestId", "status", "spans", "metrics"]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 from emulator import runtime_server
 from emulator.config import FunctionConfig
 from emulator.errors import BackendError, QuotaError, Throttled
-from emulator.sandbox.base import SandboxSpec
+from emulator.sandbox.base import Exit, SandboxSpec
 from emulator.service import LambdaService
 from tests.fakes import FakeBackend, FakeRuntime, FakeSandbox, FakeServer, echo
 
@@ -146,3 +146,93 @@ def test_closed_for_good(config: FunctionConfig) -> None:
     with pytest.raises(BackendError, match="stopping"):
         service.invoke("F", b"{}")
     assert backend.sandboxes == []
+
+
+class Log:
+    """A log that can be looked at from within."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def __call__(self, lines: str) -> None:
+        """More of it."""
+        self.text += lines
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_answer_comes_before_the_report(config: FunctionConfig, fails: bool) -> None:  # noqa: FBT001 - a case
+    """Figures, END and REPORT are for afterwards; they come all the same where sending the answer fails."""
+    log = Log()
+    with LambdaService({"F": config}, FakeBackend(echo), on_log=log) as service:
+        with suppress(ConnectionError), service.answer("F", b"1") as answer:
+            assert (answer.body, answer.error) == (b"1", None)
+            assert "START" in log.text
+            assert "END" not in log.text
+            if fails:
+                raise ConnectionError
+        assert "END" in log.text.partition("START")[2].partition("REPORT")[0]
+        assert service.concurrency.running == 0
+
+
+@pytest.mark.parametrize(("reserved", "limit"), [(1, 1000), (None, 1)])
+def test_a_call_upon_the_answer(
+    config: FunctionConfig, pool: ThreadPoolExecutor, reserved: int | None, limit: int
+) -> None:
+    """Neither is it throttled, nor does it get a cold environment: it waits for the end of the one before."""
+    backend = FakeBackend(echo)
+    functions = {"F": replace(config, reserved_concurrency=reserved)}
+    with LambdaService(functions, backend, concurrency=limit) as service:
+        for number in range(20):
+            with service.answer("F", b"1"):
+                following = pool.submit(service.invoke, "F", b"2")
+                if number == 0:
+                    with pytest.raises(TimeoutError):
+                        following.result(0.05)
+            result = following.result(PATIENCE_S)
+            assert (result.body, result.cold) == (b"2", False)
+        assert len(backend.sandboxes) == 1
+
+
+def test_what_has_failed_is_cleared_away_before_the_answer(config: FunctionConfig) -> None:
+    """After a crash the next call is reset while nobody waits for an answer of the one before."""
+
+    async def crashes(runtime: FakeRuntime) -> None:
+        await runtime.next()
+        runtime.end(Exit(status=1))
+
+    backend = FakeBackend(crashes)
+    with LambdaService({"F": config}, backend) as service, service.answer("F", b"1") as answer:
+        assert answer.error is not None
+        assert answer.error.type == "Runtime.ExitError"
+        assert "kill" in backend.sandboxes[0].calls
+        assert service.concurrency.running == 0
+
+
+def test_closed_upon_the_answer(config: FunctionConfig, pool: ThreadPoolExecutor) -> None:
+    """REPORT is still to be seen."""
+    log = Log()
+    service = LambdaService({"F": config}, FakeBackend(echo), on_log=log)
+    with service.answer("F", b"1"):
+        closing = pool.submit(service.close)
+        with pytest.raises(TimeoutError):
+            closing.result(0.05)
+    closing.result(PATIENCE_S)
+    assert "REPORT" in log.text
+
+
+def test_one_that_died_while_idle(config: FunctionConfig) -> None:
+    """Is not picked: the call gets the next warm one, or a cold one, and the dead are closed."""
+    backend = FakeBackend(echo)
+    with LambdaService({"F": config}, backend, freeze=False) as service:
+        with service.answer("F", b"1"):
+            assert service.invoke("F", b"1", fresh=True).cold
+        first, second = backend.sandboxes
+        first.die(Exit(lost="somebody killed it"))  # the one used last
+        assert not service.invoke("F", b"2").cold
+        assert first.calls[-1] == "close"
+        assert "close" not in second.calls
+        second.die(Exit(lost="the engine was restarted"))
+        assert service.invoke("F", b"3").cold
+        assert second.calls[-1] == "close"
+        assert len(backend.sandboxes) == 3
+        assert service.concurrency.running == 0

@@ -88,6 +88,16 @@ def test_environment(config: FunctionConfig, size: int, fine: bool, letter: str)
     assert accepted(config, environment=environment) is fine
 
 
+def test_environment_message(config: FunctionConfig) -> None:
+    """AWS's sentence, which ends with the string that it has measured (LocalStack's snapshot of 2025-11-25)."""
+    with pytest.raises(QuotaError) as caught:
+        validate(replace(config, environment={"KEY": "x" * 4096, "ÖTHER": "é"}))
+    assert caught.value.message == (
+        "F: Lambda was unable to configure your environment variables because the environment variables you have "
+        'provided exceeded the 4KB limit. String measured: {"KEY":"' + "x" * 4096 + '","ÖTHER":"é"}'
+    )
+
+
 def test_reserved_names(config: FunctionConfig) -> None:
     """AWS's sentence, with the names in order; it is not a matter of a quota."""
     with pytest.raises(ConfigurationError, match="reserved keys") as caught:

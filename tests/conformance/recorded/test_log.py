@@ -264,6 +264,10 @@ def test_json_system_level_debug(aws: Cloud) -> None:
     assert (record["initializationType"], record["phase"]) == ("on-demand", "init")
     assert RUNTIME.removeprefix("python") in record.get("runtimeVersion", RUNTIME)
     assert told[4]["record"]["status"] == "success"
+    spans = told[4]["record"]["spans"]
+    assert [span["name"] for span in spans][:2] == ["responseLatency", "responseDuration"]
+    assert sum(span["durationMs"] for span in spans) <= told[5]["record"]["metrics"]["durationMs"] + 0.01
+    assert told[3]["time"] <= spans[0]["start"] <= spans[1]["start"] <= told[4]["time"]
 
 
 @recorded(LIFECYCLE)
