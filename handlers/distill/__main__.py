@@ -1,7 +1,7 @@
 """The pipeline, one command a step, each resumable and done once: `python -m handlers.distill STEP --run FOLDER`.
 
 In order: prepare; sentiment-teacher, sentiment-silver, sentiment-student; similarity-vectors, similarity-student,
-similarity-tune; export; evaluate; cards. `cases` writes a public data set in the form of a golden dataset.
+similarity-tune; export; evaluate; cold; cards. `cases` writes a public data set in the form of a golden dataset.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from handlers.distill import corpora
+from handlers.distill.cold import ALLOWED_MS, TooSlow, measure
 from handlers.distill.corpora import DataError
 from handlers.distill.record import RECORD, Job, done, write_whole
 from handlers.distill.schedule import Settings
@@ -134,6 +135,16 @@ def evaluate(options: argparse.Namespace) -> None:
     print(table(results), end="")
 
 
+def cold(options: argparse.Namespace) -> None:
+    """The init phase of the functions under handlers/ beside its imports, in fresh processes: 1 if over 0.3 s more."""
+    found = {task: measure(task, options.rounds).summary() for task in ("sentiment", "similarity")}
+    write_whole(options.run / "cold.json", json.dumps(found, indent=1) + "\n")
+    print(json.dumps(found, indent=1))
+    slow = [task for task, summary in found.items() if summary["beyond_least_ms"] > ALLOWED_MS]
+    if slow:
+        raise TooSlow(f"init of {', '.join(slow)} takes more than {ALLOWED_MS:.0f} ms beyond its imports")
+
+
 def cards(options: argparse.Namespace) -> None:
     """A model card beside each shipped model, from the scores and records of the run."""
     from handlers.distill.card import write_cards  # noqa: PLC0415 - onnxruntime, for this step only
@@ -158,6 +169,7 @@ STEPS: dict[str, tuple[Callable[[argparse.Namespace], None], str | None]] = {
     "similarity-tune": (similarity_tune, "similarity/tuned"),
     "export": (export, None),
     "evaluate": (evaluate, None),
+    "cold": (cold, None),
     "cards": (cards, None),
 }
 """The function of a step, and the folder whose record says that it is done; None for a step that is done each time."""
@@ -179,6 +191,7 @@ def parser() -> argparse.ArgumentParser:
     common.add_argument("--weight", type=float, default=0.5, help="sentiment-average: the student's part, 0 to 1")
     common.add_argument("--share", type=float, default=1.0, help="prepare: of SST-2's phrases and the pool, this share")
     common.add_argument("--seed", type=int, default=1)
+    common.add_argument("--rounds", type=int, default=9, help="cold: fresh processes of each kind")
     common.add_argument("--output", type=Path, default=Path("handlers"), help="export and cards write below it")
     made = argparse.ArgumentParser(prog="python -m handlers.distill", description=(__doc__ or "").split("\n\n")[0])
     steps = made.add_subparsers(dest="step", required=True, metavar="STEP")
@@ -205,8 +218,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"{options.step} needs {error.name}\n\nhint: pip install 'lambda-preflight[distill]'", file=sys.stderr)
         return 1
-    except (DataError, FileNotFoundError) as error:
+    except (DataError, FileNotFoundError, TooSlow) as error:
         hint = "steps go in the order that --help names; --data is the folder that holds sst2/, stsb/ and so on"
+        if isinstance(error, TooSlow):
+            hint = "on a busy machine --rounds 25 finds a quieter moment"
         print(f"{options.step}: {error}\n\nhint: {hint}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

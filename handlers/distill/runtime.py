@@ -22,7 +22,7 @@ MAX_TOKENS = 256
 class Model:
     """One session; `rows` are the model's outputs, one per text.
 
-    One text a run, since the scales of dynamic int8 are per batch: a text's result would depend on its neighbours.
+    One text a run, as the functions do: nothing is padded, and int8 rounding does not see a text's neighbours.
     """
 
     def __init__(self, model: Path, tokenizer: Path, *, fused: bool = True) -> None:
