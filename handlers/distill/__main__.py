@@ -1,7 +1,8 @@
 """The pipeline, one command a step, each resumable and done once: `python -m handlers.distill STEP --run FOLDER`.
 
 In order: prepare; sentiment-teacher, sentiment-silver, sentiment-student; similarity-vectors, similarity-student,
-similarity-tune; export; evaluate; cold; cards. `cases` writes a public data set in the form of a golden dataset.
+similarity-tune; export; evaluate; cold; cards. `cases` writes a public data set in the form of a golden
+dataset; `untrimmed` makes a function that Lambda would refuse.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -152,6 +154,16 @@ def cards(options: argparse.Namespace) -> None:
     write_cards(options.run, options.output, json.loads((options.run / "scores.json").read_text("utf-8")))
 
 
+def untrimmed(options: argparse.Namespace) -> None:
+    """The similarity function with the teacher in float32 and untrimmed packages: too large for Lambda, by measure."""
+    from handlers.distill.export import export as to_onnx  # noqa: PLC0415 - onnx, for this step only
+    from handlers.distill.untrimmed import make  # noqa: PLC0415 - the same
+
+    architecture = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
+    template = make(Path(options.teacher), options.run / "untrimmed", architecture, to_onnx)
+    print(f"preflight weigh UntrimmedFunction -t {template}\npreflight gate UntrimmedFunction -t {template}")
+
+
 def cases(options: argparse.Namespace) -> None:
     """Print one split of a public data set as JSON lines `{"id", "event", "expected"}`."""
     for case in corpora.load(options.set, options.split, options.data):
@@ -171,6 +183,7 @@ STEPS: dict[str, tuple[Callable[[argparse.Namespace], None], str | None]] = {
     "evaluate": (evaluate, None),
     "cold": (cold, None),
     "cards": (cards, None),
+    "untrimmed": (untrimmed, None),
 }
 """The function of a step, and the folder whose record says that it is done; None for a step that is done each time."""
 

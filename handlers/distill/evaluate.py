@@ -126,6 +126,16 @@ def evaluate(candidate: Candidate, data: Path | None, golden: Path | None) -> di
     }
 
 
+def losses(results: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """By score, what the student has more (+) or less (-) in int8 than in float32, in points; empty without both."""
+    models = {result["model"]: result for result in results}
+    if not {"student float32", "student int8"} <= set(models):
+        return {}
+    full, small = models["student float32"], models["student int8"]
+    scores = [key for key, value in full.items() if isinstance(value, float) and not key.endswith("mb")]
+    return {key: f"{100 * (small[key] - full[key]):+.2f}" for key in scores}
+
+
 def table(results: Sequence[Mapping[str, Any]]) -> str:
     """GitHub Markdown, one row a score and one column a model; the scores by tag follow in tables of their own."""
     parts = []
@@ -136,11 +146,21 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
         ]
         plain.remove("sha256")
         columns = [f"{task}, {result['model']}" for result in chosen]
+        lost = losses(chosen)
+        if lost:
+            columns.append("int8 less float32, points")
         lines = [["", *columns], ["---", *["---:"] * len(columns)]]
-        lines += [[key, *[str(result.get(key, "")) for result in chosen]] for key in plain]
+        lines += [
+            [key, *[str(result.get(key, "")) for result in chosen], *([lost.get(key, "")] if lost else [])]
+            for key in plain
+        ]
         for key in (key for key, value in chosen[-1].items() if isinstance(value, dict)):
             lines += [
-                [f"{key}: {part}", *[str(result.get(key, {}).get(part, "")) for result in chosen]]
+                [
+                    f"{key}: {part}",
+                    *[str(result.get(key, {}).get(part, "")) for result in chosen],
+                    *([""] if lost else []),
+                ]
                 for part in chosen[-1][key]
             ]
         parts.append("\n".join(f"| {' | '.join(line)} |" for line in lines))

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_TOKENS = 256
+RUNS = 7
+"""Of each text, when time is taken."""
 
 
 class Model:
@@ -53,13 +55,16 @@ class Model:
         return [float(one.astype(np.float64) @ other) for one, other in zip(first, second, strict=True)]
 
     def milliseconds(self, texts: Sequence[str]) -> dict[str, float]:
-        """Wall time of one text, tokenising included, at one thread: quantiles over the texts."""
-        self.rows(texts[:20])
-        times: list[float] = []
-        for text in texts:
-            begin = time.perf_counter()
-            self.row(text)
-            times.append(1000 * (time.perf_counter() - begin))
+        """Wall time of one text, tokenising included, at one thread: quantiles over the texts of the least of 7 runs.
+
+        The least, since a shared machine's other users only add to it.
+        """
+        times = np.full(len(texts), np.inf)
+        for _ in range(RUNS):
+            for place, text in enumerate(texts):
+                begin = time.perf_counter()
+                self.row(text)
+                times[place] = min(times[place], 1000 * (time.perf_counter() - begin))
         return {f"p{share}": round(float(np.percentile(times, share)), 2) for share in (50, 95, 99)}
 
 

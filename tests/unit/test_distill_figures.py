@@ -144,6 +144,19 @@ def test_the_table_has_a_column_for_each_model() -> None:
     assert any(line.startswith("| TinyBERT | 56 | 0.82 | 0.7676 |") for line in lines)
 
 
+def test_the_table_says_what_int8_loses() -> None:
+    """In points, for every score but those by tag; sizes and milliseconds are no scores."""
+    common = {"task": "sentiment", "sha256": "0", "mb": 1.5, "ms_per_text": {"p50": 1.0}}
+    full = {"model": "student float32", **common, "sst3 test macro_f1": 0.6533, "sst2 dev accuracy": 0.89}
+    small = {"model": "student int8", **common, "sst3 test macro_f1": 0.6471, "sst2 dev accuracy": 0.892}
+    lines = table([full, small]).splitlines()
+    assert lines[0].endswith("| int8 less float32, points |")
+    assert "| sst3 test macro_f1 | 0.6533 | 0.6471 | -0.62 |" in lines
+    assert "| sst2 dev accuracy | 0.89 | 0.892 | +0.20 |" in lines
+    assert "| mb | 1.5 | 1.5 |  |" in lines
+    assert "| ms_per_text: p50 | 1.0 | 1.0 |  |" in lines
+
+
 def test_only_what_was_exported_is_scored(tmp_path: Path) -> None:
     """A run without its teacher's export is scored without it."""
     for name in ("float32.onnx", "model.onnx"):
