@@ -164,7 +164,7 @@ def pool_in_parts(encoder: Encoder, texts: Sequence[str], folder: Path) -> Any: 
     for start in track(range(0, len(texts), PART), f"pooled vectors, parts of {PART} texts"):
         path = folder / f"{start}.pt"
         if not path.exists():
-            scratch = folder / ".part"
+            scratch = folder / ".vectors.part"
             torch.save(pool_all(encoder, encoder.encode(texts[start : start + PART]), fast=True), scratch)
             scratch.replace(path)
         parts.append(torch.load(path, weights_only=True))

@@ -146,11 +146,11 @@ def test_labelling_goes_on_where_it_was(tmp_path: Path, teacher: Path, monkeypat
     computed: list[int] = []
     pool_all = encoders.pool_all
 
-    def counted(encoder: object, encodings: list[list[int]], **options: object) -> object:
+    def counted(encoder: encoders.Encoder, encodings: list[list[int]], *, fast: bool) -> object:
         computed.append(len(encodings))
         if len(computed) == 2:
             raise KeyboardInterrupt
-        return pool_all(encoder, encodings, **options)
+        return pool_all(encoder, encodings, fast=fast)
 
     monkeypatch.setattr(encoders, "pool_all", counted)
     with pytest.raises(KeyboardInterrupt):
