@@ -43,12 +43,12 @@ longer.
 ONNX opset 17. Inputs `input_ids`, `attention_mask` and `token_type_ids`, int64, their axes `batch` and `sequence`
 dynamic, at most 512 tokens. 8-bit weights: embeddings with a scale a row, matrices in blocks of 128
 (`MatMulNBits`, onnxruntime 1.22 or newer), computed in int8 with a scale for each block of each token. So a result
-hardly depends on a batch's neighbours (by 0.002 at most) or on the CPU; one text a run is exact and pads nothing.""")
+hardly depends on a batch's neighbours (by 0.002 in batches of 16 dev texts) or on the CPU.""")
 
 SCORES = Template("""\
 One seed. Choices were made on dev; the test sets and the golden ones were for this table. One thread of a shared x86-64
-machine with AVX512-VNNI: milliseconds depend on the CPU and its other users; a CPU with AVX2 alone (emulated) gave
-probabilities within 0.0001.
+machine with AVX512-VNNI; milliseconds are CPU time, the least of 7 runs of each text. A CPU with AVX2 alone (emulated,
+three texts) gave probabilities within 0.0001.
 
 $table
 Torch, ONNX float32 and ONNX int8 compared on every dev example:

@@ -14,7 +14,7 @@ of a cosine, and milliseconds of one SST-2 text at one thread (least of 7, a sha
 
 Dynamic int8 loses by its activations, of which one scale serves all tokens: it is the faster, and 8 bits of its weights
 instead of 7 gain nothing. Blocks of 64 would not fit 15 MB in the similarity model. An emulated CPU with AVX2 alone
-(QEMU's Haswell) gave the same labels, and probabilities within 1e-4.
+(QEMU's Haswell, three texts) gave the same labels, and probabilities within 1e-4.
 """
 
 from __future__ import annotations

@@ -146,7 +146,7 @@ def test_the_table_has_a_column_for_each_model() -> None:
 
 def test_the_table_says_what_int8_loses() -> None:
     """In points, for every score but those by tag; sizes and milliseconds are no scores."""
-    common = {"task": "sentiment", "sha256": "0", "mb": 1.5, "ms_per_text": {"p50": 1.0}}
+    common = {"task": "sentiment", "sha256": "0", "mb": 1.5, "cpu_ms_per_text": {"p50": 1.0}}
     full = {"model": "student float32", **common, "sst3 test macro_f1": 0.6533, "sst2 dev accuracy": 0.89}
     small = {"model": "student int8", **common, "sst3 test macro_f1": 0.6471, "sst2 dev accuracy": 0.892}
     lines = table([full, small]).splitlines()
@@ -154,7 +154,7 @@ def test_the_table_says_what_int8_loses() -> None:
     assert "| sst3 test macro_f1 | 0.6533 | 0.6471 | -0.62 |" in lines
     assert "| sst2 dev accuracy | 0.89 | 0.892 | +0.20 |" in lines
     assert "| mb | 1.5 | 1.5 |  |" in lines
-    assert "| ms_per_text: p50 | 1.0 | 1.0 |  |" in lines
+    assert "| cpu_ms_per_text: p50 | 1.0 | 1.0 |  |" in lines
 
 
 def test_only_what_was_exported_is_scored(tmp_path: Path) -> None:
