@@ -1,7 +1,8 @@
 """The pipeline, one command a step, each resumable and done once: `python -m handlers.distill STEP --run FOLDER`.
 
 In order: prepare; sentiment-teacher, sentiment-silver, sentiment-student; similarity-vectors, similarity-student,
-similarity-tune; export; evaluate; cards. `cases` writes a public data set in the form of a golden dataset.
+similarity-tune; export; evaluate; cold; cards. `cases` writes a public data set in the form of a golden
+dataset; `untrimmed` makes a function that Lambda would refuse.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from handlers.distill import corpora
+from handlers.distill.cold import ALLOWED_MS, TooSlow, measure
 from handlers.distill.corpora import DataError
 from handlers.distill.record import RECORD, Job, done, write_whole
 from handlers.distill.schedule import Settings
@@ -134,11 +137,31 @@ def evaluate(options: argparse.Namespace) -> None:
     print(table(results), end="")
 
 
+def cold(options: argparse.Namespace) -> None:
+    """The init phase of the functions under handlers/ beside its imports, in fresh processes: 1 if over 0.3 s more."""
+    found = {task: measure(task, options.rounds).summary() for task in ("sentiment", "similarity")}
+    write_whole(options.run / "cold.json", json.dumps(found, indent=1) + "\n")
+    print(json.dumps(found, indent=1))
+    slow = [task for task, summary in found.items() if summary["beyond_least_ms"] > ALLOWED_MS]
+    if slow:
+        raise TooSlow(f"init of {', '.join(slow)} takes more than {ALLOWED_MS:.0f} ms beyond its imports")
+
+
 def cards(options: argparse.Namespace) -> None:
     """A model card beside each shipped model, from the scores and records of the run."""
     from handlers.distill.card import write_cards  # noqa: PLC0415 - onnxruntime, for this step only
 
     write_cards(options.run, options.output, json.loads((options.run / "scores.json").read_text("utf-8")))
+
+
+def untrimmed(options: argparse.Namespace) -> None:
+    """The similarity function with the teacher in float32 and untrimmed packages: too large for Lambda, by measure."""
+    from handlers.distill.export import export as to_onnx  # noqa: PLC0415 - onnx, for this step only
+    from handlers.distill.untrimmed import make  # noqa: PLC0415 - the same
+
+    architecture = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
+    template = make(Path(options.teacher), options.run / "untrimmed", architecture, to_onnx)
+    print(f"preflight weigh UntrimmedFunction -t {template}\npreflight gate UntrimmedFunction -t {template}")
 
 
 def cases(options: argparse.Namespace) -> None:
@@ -158,7 +181,9 @@ STEPS: dict[str, tuple[Callable[[argparse.Namespace], None], str | None]] = {
     "similarity-tune": (similarity_tune, "similarity/tuned"),
     "export": (export, None),
     "evaluate": (evaluate, None),
+    "cold": (cold, None),
     "cards": (cards, None),
+    "untrimmed": (untrimmed, None),
 }
 """The function of a step, and the folder whose record says that it is done; None for a step that is done each time."""
 
@@ -179,6 +204,7 @@ def parser() -> argparse.ArgumentParser:
     common.add_argument("--weight", type=float, default=0.5, help="sentiment-average: the student's part, 0 to 1")
     common.add_argument("--share", type=float, default=1.0, help="prepare: of SST-2's phrases and the pool, this share")
     common.add_argument("--seed", type=int, default=1)
+    common.add_argument("--rounds", type=int, default=9, help="cold: fresh processes of each kind")
     common.add_argument("--output", type=Path, default=Path("handlers"), help="export and cards write below it")
     made = argparse.ArgumentParser(prog="python -m handlers.distill", description=(__doc__ or "").split("\n\n")[0])
     steps = made.add_subparsers(dest="step", required=True, metavar="STEP")
@@ -205,8 +231,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"{options.step} needs {error.name}\n\nhint: pip install 'lambda-preflight[distill]'", file=sys.stderr)
         return 1
-    except (DataError, FileNotFoundError) as error:
+    except (DataError, FileNotFoundError, TooSlow) as error:
         hint = "steps go in the order that --help names; --data is the folder that holds sst2/, stsb/ and so on"
+        if isinstance(error, TooSlow):
+            hint = "on a busy machine --rounds 25 finds a quieter moment"
         print(f"{options.step}: {error}\n\nhint: {hint}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

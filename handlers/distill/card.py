@@ -8,6 +8,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from handlers.distill import cold
 from handlers.distill.evaluate import table
 from handlers.distill.record import done, write_whole
 
@@ -40,17 +41,19 @@ pieces, those that the training texts use: on the dev set $unknown % of the toke
 longer.
 
 ONNX opset 17. Inputs `input_ids`, `attention_mask` and `token_type_ids`, int64, their axes `batch` and `sequence`
-dynamic, at most 512 tokens. Dynamic int8 per channel with reduced range, embeddings too. Run one text at a time: the
-scales of dynamic int8 are per batch, so that neighbours would change a result.""")
+dynamic, at most 512 tokens. 8-bit weights: embeddings with a scale a row, matrices in blocks of 128
+(`MatMulNBits`, onnxruntime 1.22 or newer), computed in int8 with a scale for each block of each token. So a result
+hardly depends on a batch's neighbours (by 0.002 in batches of 16 dev texts) or on the CPU.""")
 
 SCORES = Template("""\
 One seed. Choices were made on dev; the test sets and the golden ones were for this table. One thread of a shared x86-64
-machine with AVX512-VNNI: int8 results depend on the CPU, milliseconds on it and its other users.
+machine with AVX512-VNNI; milliseconds are CPU time, the least of 7 runs of each text. A CPU with AVX2 alone (emulated,
+three texts) gave probabilities within 0.0001.
 
 $table
 Torch, ONNX float32 and ONNX int8 compared on every dev example:
 
-$parity""")
+$parity$cold""")
 
 
 def option_texts(settings: Mapping[str, Any]) -> list[str]:
@@ -91,7 +94,9 @@ def first_run(task: str, run: Path) -> Path:
 
 def commands(task: str, run: Path) -> str:
     """All that leads to this model and its card."""
-    last = [f"python -m handlers.distill {step} --data DATA --run RUN" for step in ("export", "evaluate", "cards")]
+    last = [
+        f"python -m handlers.distill {step} --data DATA --run RUN" for step in ("export", "evaluate", "cold", "cards")
+    ]
     last[0] += " --teacher TEACHER"
     return "\n".join(["```console", *steps_done(task, run, "RUN"), *last, "```"])
 
@@ -112,11 +117,14 @@ def card(task: str, run: Path, results: Sequence[Mapping[str, Any]]) -> str:
         "longer": f"{100 * (prepared['dev_longer'] - 1):.1f}",
     }
     differences = "\n".join(f"- {name.replace('_', ' ')}: {value:.6g}" for name, value in parity.items())
+    started = cold.read(run / "cold.json").get(task)
     chosen = [result for result in results if result["task"] == task]
     return Template((WORDS / f"{task}.md").read_text("utf-8")).substitute(
         shape=SHAPE.substitute(shape),
         left_out=LEFT_OUT,
-        scores=SCORES.substitute(table=table(chosen), parity=differences),
+        scores=SCORES.substitute(
+            table=table(chosen), parity=differences, cold=f"\n\n{cold.words(started)}" if started else ""
+        ),
         again=again,
     )
 

@@ -33,7 +33,7 @@ agree to Microsoft's terms, and DEFT's newswire and forum names no licence."""
 HUB = {
     "sst2": ("stanfordnlp/sst2", {"dev": "validation"}),
     "sst3": ("SetFit/sst5", {"dev": "validation"}),
-    "stsb": ("sentence-transformers/stsb", {"dev": "validation"}),
+    "stsb": ("mteb/stsbenchmark-sts", {"dev": "validation"}),
     "tweeteval": ("cardiffnlp/tweet_eval", {"val": "validation"}),
 }
 """Where `datasets` finds each set, and what it calls the splits that it calls otherwise."""
@@ -158,9 +158,9 @@ def from_hub(name: str, split: str) -> list[Case]:
 
 def case_of_row(name: str, identifier: str, row: dict[str, Any]) -> Case:
     """One row of a hub data set, with its columns as the hub calls them."""
-    if name == "stsb":  # scores from 0 to 1 there, and no word on where a pair comes from
+    if name == "stsb":  # of the hub's copies the one that says where a pair comes from, which its licence hangs on
         event = {"sentence1": row["sentence1"], "sentence2": row["sentence2"]}
-        return Case(id=identifier, event=event, expected=round(5 * float(row["score"]), 3), source="stsb")
+        return Case(id=identifier, event=event, expected=float(row["score"]), source=row["dataset"])
     names = {"sst2": BINARY, "sst3": FIVE_AS_THREE, "tweeteval": LABELS}[name]
     text = row["sentence"] if name == "sst2" else row["text"]
     return sentiment_case(identifier, text, label_of(names, str(row["label"]), identifier), name)

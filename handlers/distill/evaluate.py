@@ -17,7 +17,7 @@ from handlers.distill.record import read_lines, sha256
 from handlers.distill.runtime import Model, binary_labels_of, labels_of
 from handlers.distill.scores import accuracy, macro_f1, pearson, spearman
 
-LATENCY_TEXTS = 300
+LATENCY_TEXTS = 100
 
 PAPER = {
     "BERT_BASE": {"mb": 420, "target macro F1": 0.84, "STS-B test Spearman": 0.8535},
@@ -110,7 +110,7 @@ def similarity_scores(model: Model, data: Path | None, golden: Path | None) -> d
 
 
 def evaluate(candidate: Candidate, data: Path | None, golden: Path | None) -> dict[str, Any]:
-    """All of one model: scores, bytes, SHA-256 and milliseconds for one short text (SST-2 or STS-B dev)."""
+    """All of one model: scores, bytes, SHA-256 and milliseconds of CPU for one short text (SST-2 or STS-B dev)."""
     model = candidate.open()
     score = sentiment_scores if candidate.task == "sentiment" else similarity_scores
     name, key = ("sst2", "text") if candidate.task == "sentiment" else ("stsb", "sentence1")
@@ -121,9 +121,19 @@ def evaluate(candidate: Candidate, data: Path | None, golden: Path | None) -> di
         "mb": round(candidate.model.stat().st_size / 1e6, 2),
         "tokenizer_mb": round(candidate.tokenizer.stat().st_size / 1e6, 2),
         "sha256": sha256(candidate.model),
-        "ms_per_text": model.milliseconds(texts),
+        "cpu_ms_per_text": model.milliseconds(texts),
         **score(model, data, golden),
     }
+
+
+def losses(results: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """By score, what the student has more (+) or less (-) in int8 than in float32, in points; empty without both."""
+    models = {result["model"]: result for result in results}
+    if not {"student float32", "student int8"} <= set(models):
+        return {}
+    full, small = models["student float32"], models["student int8"]
+    scores = [key for key, value in full.items() if isinstance(value, float) and not key.endswith("mb")]
+    return {key: f"{100 * (small[key] - full[key]):+.2f}" for key in scores}
 
 
 def table(results: Sequence[Mapping[str, Any]]) -> str:
@@ -136,11 +146,21 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
         ]
         plain.remove("sha256")
         columns = [f"{task}, {result['model']}" for result in chosen]
+        lost = losses(chosen)
+        if lost:
+            columns.append("int8 less float32, points")
         lines = [["", *columns], ["---", *["---:"] * len(columns)]]
-        lines += [[key, *[str(result.get(key, "")) for result in chosen]] for key in plain]
+        lines += [
+            [key, *[str(result.get(key, "")) for result in chosen], *([lost.get(key, "")] if lost else [])]
+            for key in plain
+        ]
         for key in (key for key, value in chosen[-1].items() if isinstance(value, dict)):
             lines += [
-                [f"{key}: {part}", *[str(result.get(key, {}).get(part, "")) for result in chosen]]
+                [
+                    f"{key}: {part}",
+                    *[str(result.get(key, {}).get(part, "")) for result in chosen],
+                    *([""] if lost else []),
+                ]
                 for part in chosen[-1][key]
             ]
         parts.append("\n".join(f"| {' | '.join(line)} |" for line in lines))

@@ -6,37 +6,24 @@ Opset 17; the axes `batch` and `sequence` of `input_ids`, `attention_mask` and `
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 
 import onnx
 import onnxruntime
-from onnxruntime.quantization import QuantType, quantize_dynamic
 from safetensors.numpy import load_file
 
-from handlers.distill.graph import HEAD, BertShape, build_model
+from handlers.distill.graph import BertShape, build_model
+from handlers.distill.quantise import ACCURACY_LEVEL, BLOCK, drop_new_attributes, quantise
 from handlers.distill.record import Record, write_whole
 
 FULL = "float32.onnx"
 MODEL = "model.onnx"
 HEAD_FILE = "head.safetensors"
 
-
-def quantise(source: Path, target: Path) -> None:
-    """Dynamic int8 of every constant MatMul and Gather but the head's, which is 1 kB and decides.
-
-    Per channel with 7-bit weights (`reduce_range`): on x86 without VNNI the 8-bit kernels saturate (onnxruntime's
-    quantisation guide), and on STS-B test this variant alone kept the Spearman correlation of float32.
-    """
-    logging.getLogger().setLevel(logging.ERROR)  # else it advises a pre-processing that fails on graphs like this one
-    quantize_dynamic(
-        source,
-        target,
-        weight_type=QuantType.QInt8,
-        per_channel=True,
-        reduce_range=True,
-        nodes_to_exclude=[f"{HEAD}/MatMul"],
-    )
+SETTINGS = {
+    "opset": 17,
+    "int8": f"tables by row, MatMulNBits of 8 bits in blocks of {BLOCK}, accuracy level {ACCURACY_LEVEL}",
+}
 
 
 def optimise(source: Path, target: Path) -> None:
@@ -54,7 +41,7 @@ def optimise(source: Path, target: Path) -> None:
 def export(saved: Path, output: Path) -> None:
     """Write `model.onnx`, `float32.onnx` and `tokenizer.json`, from what `Encoder.save` left in `saved`."""
     files = [saved / "model.safetensors", saved / "config.json", saved / "tokenizer.json"]
-    record = Record(step="export", settings={"opset": 17, "int8": "dynamic, per channel, reduce_range"}, inputs=files)
+    record = Record(step="export", settings=SETTINGS, inputs=files)
     output.mkdir(parents=True, exist_ok=True)
     weights = load_file(files[0])
     if (saved / HEAD_FILE).exists():
@@ -62,8 +49,9 @@ def export(saved: Path, output: Path) -> None:
     shape = BertShape.read(json.loads(files[1].read_text("utf-8")))
     onnx.save(build_model(weights, shape), output / FULL)
     quantised = output / ".int8.onnx"
-    quantise(output / FULL, quantised)
+    onnx.save(quantise(onnx.load(output / FULL)), quantised)
     optimise(quantised, output / MODEL)
+    onnx.save(drop_new_attributes(onnx.load(output / MODEL)), output / MODEL)
     quantised.unlink()
     tokenizer = json.loads(files[2].read_text("utf-8")) | {"padding": None, "truncation": None}
     write_whole(output / "tokenizer.json", json.dumps(tokenizer, ensure_ascii=False, separators=(",", ":")))

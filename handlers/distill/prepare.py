@@ -11,7 +11,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from handlers.distill import corpora
-from handlers.distill.corpora import Case
+from handlers.distill.corpora import Case, DataError
 from handlers.distill.our_texts import TEMPLATES, our_texts
 from handlers.distill.record import Job, Record, read_lines, write_lines, write_whole
 from handlers.distill.vocabulary import adapt, count_pieces, coverage, prune
@@ -94,8 +94,11 @@ def opinions(pool: Sequence[tuple[str, str]]) -> list[tuple[str, str, str | None
 
 
 def clean_pairs(folder: Path | None) -> list[Case]:
-    """The pairs of STS-B train whose licence allows it; the hub's copy does not say where a pair comes from."""
-    return [case for case in corpora.load("stsb", "train", folder) if case.source in corpora.CLEAN_STSB]
+    """The pairs of STS-B train whose licence allows it; DataError where none does, as nothing could be tuned then."""
+    found = [case for case in corpora.load("stsb", "train", folder) if case.source in corpora.CLEAN_STSB]
+    if not found:
+        raise DataError(f"STS-B train holds no pair of {', '.join(corpora.CLEAN_STSB)}")
+    return found
 
 
 def write_vocabulary(

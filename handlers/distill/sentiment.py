@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch.nn import functional
 from handlers.distill import corpora, encoders
 from handlers.distill.corpora import LABELS
 from handlers.distill.encoders import Encoder
-from handlers.distill.record import Job, Record, done, read_lines
+from handlers.distill.record import Job, Record, done, read_lines, sha256
 from handlers.distill.schedule import Settings
 from handlers.distill.scores import accuracy, macro_f1
 from handlers.distill.training import Lesson, fit
@@ -125,11 +126,14 @@ def write_silver(job: Job) -> None:
     logits, pooled = [], []
     for folder in folders:
         teacher = encoders.load(folder)
-        pooled.append(encoders.pool_all(teacher, teacher.encode(texts), fast=True))
+        parts = base / f".silver-{sha256(source)[:16]}-{sha256(folder / 'model.safetensors')[:16]}"
+        pooled.append(encoders.pool_in_parts(teacher, texts, parts))
         with encoders.inference(teacher):
             logits.append(teacher.head(pooled[-1]))
     mean = torch.stack(logits).mean(0)
     torch.save({"logits": mean, "pooled": pooled[0]}, base / "silver.pt")
+    for parts in base.glob(".silver-*"):
+        shutil.rmtree(parts)
     shares = torch.bincount(mean.argmax(1), minlength=len(LABELS)) / len(texts)
     record.write(base / "silver", {"texts": len(texts), **dict(zip(LABELS, shares.tolist(), strict=True))})
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +15,7 @@ from torch.nn import functional
 
 from handlers.distill import corpora, encoders
 from handlers.distill.encoders import Encoder
-from handlers.distill.record import Job, Record, read_lines
+from handlers.distill.record import Job, Record, read_lines, sha256
 from handlers.distill.schedule import Settings
 from handlers.distill.scores import pearson, spearman
 from handlers.distill.training import Lesson, fit
@@ -60,10 +62,15 @@ def write_vectors(job: Job) -> None:
     pairs = read_lines(inputs[1])
     sides = [[pair[key] for pair in pairs] for key in ("sentence1", "sentence2")]
     teacher = encoders.load_teacher(job.teacher)
+    name = hashlib.sha256(job.teacher.encode()).hexdigest()[:16]
+    parts = base / f".vectors-{sha256(inputs[0])[:16]}-{sha256(inputs[1])[:16]}-{name}"
     vectors = [
-        functional.normalize(encoders.pool_all(teacher, teacher.encode(each), fast=True)) for each in (texts, *sides)
+        functional.normalize(encoders.pool_in_parts(teacher, each, parts / str(place)))
+        for place, each in enumerate((texts, *sides))
     ]
     torch.save({"texts": vectors[0], "first": vectors[1], "second": vectors[2]}, base / "vectors.pt")
+    for folder in base.glob(".vectors-*"):
+        shutil.rmtree(folder)
     record.write(base / "vectors", {"texts": len(texts), "pairs": len(pairs)})
 
 

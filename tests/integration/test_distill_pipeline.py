@@ -133,3 +133,28 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path, data: Path, tea
     assert updates[:6] == [0, 1, 2, 3, 4, 4]
     assert updates[5:] == list(range(4, updates[-1] + 1))
     assert done(job.run / "sentiment" / "teacher") is not None
+
+
+def test_labelling_goes_on_where_it_was(tmp_path: Path, teacher: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts that were computed before are read; the whole is what one pass gives."""
+    from handlers.distill import encoders
+
+    monkeypatch.setattr(encoders, "PART", 10)
+    texts = [words(number) for number in range(25)]
+    whole = encoders.load_teacher(str(teacher))
+    expected = encoders.pool_all(whole, whole.encode(texts), fast=True)
+    computed: list[int] = []
+    pool_all = encoders.pool_all
+
+    def counted(encoder: encoders.Encoder, encodings: list[list[int]], *, fast: bool) -> object:
+        computed.append(len(encodings))
+        if len(computed) == 2:
+            raise KeyboardInterrupt
+        return pool_all(encoder, encodings, fast=fast)
+
+    monkeypatch.setattr(encoders, "pool_all", counted)
+    with pytest.raises(KeyboardInterrupt):
+        encoders.pool_in_parts(whole, texts, tmp_path / "parts")
+    found = encoders.pool_in_parts(whole, texts, tmp_path / "parts")
+    assert computed == [10, 10, 10, 5]
+    assert torch.allclose(found, expected, atol=0.05)

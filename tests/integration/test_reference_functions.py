@@ -140,7 +140,7 @@ def test_all_callers_get_the_same_answer(service: LambdaService, task: str) -> N
 
 @pytest.mark.parametrize("task", TASKS)
 def test_neighbours_have_no_influence(service: LambdaService, task: str) -> None:
-    """To the last digit, although dynamic int8 takes its scales from the whole batch."""
+    """To the last digit, although int8 rounds otherwise in a shared batch."""
     texts = ["Not bad at all!", "The room smelled of smoke.", LONG[:600], "We open at nine."]
     one_by_one = [payload(service, task, single(task, text)) for text in texts]
     pairs = [list(single("similarity", text).values()) for text in texts]

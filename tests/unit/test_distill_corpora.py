@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handlers.distill import corpora
+from handlers.distill import corpora, prepare
 from handlers.distill.corpora import DataError
+
+PAIR_ROW = {"sentence1": "a", "sentence2": "b", "score": 3.8, "dataset": "images"}
 
 
 def write(root: Path, name: str, text: str) -> Path:
@@ -90,7 +92,7 @@ def test_other_layouts_are_refused_with_their_place(
         ("sst2", {"sentence": "good ", "label": 1}, {"text": "good"}, "positive"),
         ("sst3", {"text": "so so", "label": 2}, {"text": "so so"}, "neutral"),
         ("tweeteval", {"text": "bad", "label": 0}, {"text": "bad"}, "negative"),
-        ("stsb", {"sentence1": "a", "sentence2": "b", "score": 0.76}, {"sentence1": "a", "sentence2": "b"}, 3.8),
+        ("stsb", PAIR_ROW, {"sentence1": "a", "sentence2": "b"}, 3.8),
     ],
 )
 def test_the_hubs_rows_give_the_same_cases(
@@ -99,6 +101,15 @@ def test_the_hubs_rows_give_the_same_cases(
     """Columns and scales differ there; what comes out does not."""
     case = corpora.case_of_row(name, "id", row)
     assert (case.id, case.event, case.expected) == ("id", event, expected)
+
+
+def test_a_hubs_pair_keeps_its_part_and_none_that_may_train_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the folder's do; without a part whose licence allows it, tuning would train on nothing without a word."""
+    monkeypatch.setattr(corpora, "from_hub", lambda *_: [corpora.case_of_row("stsb", "id", PAIR_ROW)])
+    assert [case.source for case in prepare.clean_pairs(None)] == ["images"]
+    monkeypatch.setattr(corpora, "from_hub", lambda *_: [])
+    with pytest.raises(DataError, match="no pair of images"):
+        prepare.clean_pairs(None)
 
 
 def test_only_the_clean_part_of_the_pool_is_read_unless_told(tmp_path: Path) -> None:

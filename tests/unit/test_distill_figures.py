@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handlers.distill import __main__ as command
-from handlers.distill import evaluate, record, schedule, scores
+from handlers.distill import cold, evaluate, record, schedule, scores
 from handlers.distill.evaluate import by_tag, table
 from handlers.distill.parity import compare
 from handlers.distill.runtime import binary_labels_of, labels_of
@@ -144,6 +144,19 @@ def test_the_table_has_a_column_for_each_model() -> None:
     assert any(line.startswith("| TinyBERT | 56 | 0.82 | 0.7676 |") for line in lines)
 
 
+def test_the_table_says_what_int8_loses() -> None:
+    """In points, for every score but those by tag; sizes and milliseconds are no scores."""
+    common = {"task": "sentiment", "sha256": "0", "mb": 1.5, "cpu_ms_per_text": {"p50": 1.0}}
+    full = {"model": "student float32", **common, "sst3 test macro_f1": 0.6533, "sst2 dev accuracy": 0.89}
+    small = {"model": "student int8", **common, "sst3 test macro_f1": 0.6471, "sst2 dev accuracy": 0.892}
+    lines = table([full, small]).splitlines()
+    assert lines[0].endswith("| int8 less float32, points |")
+    assert "| sst3 test macro_f1 | 0.6533 | 0.6471 | -0.62 |" in lines
+    assert "| sst2 dev accuracy | 0.89 | 0.892 | +0.20 |" in lines
+    assert "| mb | 1.5 | 1.5 |  |" in lines
+    assert "| cpu_ms_per_text: p50 | 1.0 | 1.0 |  |" in lines
+
+
 def test_only_what_was_exported_is_scored(tmp_path: Path) -> None:
     """A run without its teacher's export is scored without it."""
     for name in ("float32.onnx", "model.onnx"):
@@ -177,3 +190,31 @@ def test_cases_are_printed_as_json_lines(tmp_path: Path, capsys: pytest.CaptureF
     assert [line["expected"] for line in lines] == ["positive", "negative"]
     assert command.main(["cases", "sst2", "test", "--data", str(tmp_path)]) == 1
     assert "cannot be read" in capsys.readouterr().err
+
+
+def test_a_cold_start_is_told_beside_its_imports() -> None:
+    """Medians, and the least of both for the judgement, which another process's burst does not reach."""
+    spent = [cold.Spent(wall=wall, cpu=wall / 2) for wall in (100.0, 300.0, 90.0, 180.0, 170.0, 900.0)]
+    summary = cold.ColdStart(imports=spent[:3], init=spent[3:]).summary()
+    assert summary == {
+        "rounds": 3,
+        "imports_ms": 100.0,
+        "imports_cpu_ms": 50.0,
+        "init_ms": 180.0,
+        "init_cpu_ms": 90.0,
+        "beyond_ms": 80.0,
+        "beyond_least_ms": 80.0,
+    }
+    assert "180 ms, of which `import onnxruntime, tokenizers, numpy` takes 100 ms" in cold.words(summary)
+
+
+@pytest.mark.parametrize(("init", "status"), [(399.9, 0), (400.0, 0), (400.1, 1)])
+def test_a_slow_init_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], init: float, status: int
+) -> None:
+    """0.3 s beyond the imports and no more; the figures are written either way."""
+    made = cold.ColdStart(imports=[cold.Spent(wall=100.0, cpu=1.0)], init=[cold.Spent(wall=init, cpu=1.0)])
+    monkeypatch.setattr(command, "measure", lambda *_: made)
+    assert command.main(["cold", "--run", str(tmp_path)]) == status
+    assert set(cold.read(tmp_path / "cold.json")) == {"sentiment", "similarity"}
+    assert ("hint:" in capsys.readouterr().err) == bool(status)

@@ -79,9 +79,9 @@ def cut_tokens(text: Text, tokens: list[int]) -> list[int]:
 def compute(model: Model, texts: Iterable[Text]) -> dict[str, Computed]:
     """Outputs by content: all texts are checked before the first is computed, and none is computed twice.
 
-    One text per run of the model: the scales of dynamic int8 are per batch, so that in a shared batch a text's output
-    would depend on its neighbours (by up to 0.08 in cosine on STS-B). The price, 33 sentences of 7 to 35 tokens on one
-    thread: 52 ms one by one, 33 ms in four batches of like length, 82 ms in one padded batch.
+    One text per run of the model: int8 rounds a little otherwise in a shared batch (by up to 0.002; models quantised
+    dynamically by up to 0.08 in cosine on STS-B). The price, measured with one of those, 33 sentences of 7 to 35 tokens
+    on one thread: 52 ms one by one, 33 ms in four batches of like length, 82 ms in one padded batch.
     """
     tokens: dict[str, list[int]] = {}
     truncated: set[str] = set()
