@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -87,13 +88,15 @@ class ControlGroup:
         self._left_out = frozenset(map(str, processes))
 
     def figures(self, *, memory: bool = True) -> Figures:
-        """Counters since the group was made; the last known ones once it is gone. Never raises.
+        """Counters since the group was made; the last known ones once it was removed here. Never raises.
 
-        The memory figure is the largest need seen by any call so far, see `cgroup_texts`; without `memory` it is left
-        as it was, which takes a third of the time.
+        Of a group that somebody else has removed nobody knows the CPU time. The memory figure is the largest need seen
+        by any call so far, see `cgroup_texts`; without `memory` it is left as it was, which takes a third of the time.
         """
         wanted = self._files if memory else {name: self._files[name] for name in _CPU_FILES if name in self._files}
         texts = {name: text for name, fd in wanted.items() if (text := _pread(fd)) is not None}
+        if wanted and not texts:
+            return replace(self._last, cpu_seconds=None, throttled_seconds=None)
         processes = self._process_texts() if texts and memory else []
         self._disk = max(self._disk, disk_traffic(processes))
         now = figures_from_texts(texts, processes, disk_before=self._disk)

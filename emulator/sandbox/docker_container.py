@@ -33,6 +33,7 @@ _EVERYBODY: Final = 0o005
 FUNCTION_LABEL: Final = f"{LABEL}.function"
 NO_NETWORK: Final = "none"
 _NOT_FOUND: Final = 404
+_KILLED: Final = 128 + 9  # SIGKILL, as engines and shells tell it
 _GONE: Final = {_NOT_FOUND, 409}  # 409: "removal … is already in progress", or it is dead already
 
 # https://github.com/rwnx/lambda-cpuinfo (2021-02): memory size from which that many CPUs are visible.
@@ -121,19 +122,33 @@ def inspect(calls: Calls, container: str) -> Mapping[str, Any]:
 
 
 def how_it_ended(calls: Calls, container: str, group: ControlGroup | None) -> Exit:
-    """Why the first process of a container has gone, as the engine tells; out of memory is a function's own doing."""
+    """Why the first process of a container has gone, when nobody here has ended it.
+
+    A signal of somebody else's (`docker kill`) ends the runtime as it would on Lambda. The first process heeds SIGKILL
+    alone, so that is what has ended a container that is gone already.
+    """
     try:
-        state: Mapping[str, Any] = inspect(calls, container)["State"]
+        # Asked for at once, `inspect` may still know nothing of the end, and say 0.
+        status = int(calls.call("POST", f"/containers/{container}/wait")["StatusCode"])
     except EngineRefused as error:
         if error.status != _NOT_FOUND:
             return Exit(lost=f"the Docker engine says: {error.explanation}")
-        oom = bool(group is not None and group.figures().oom_kills)
-        return Exit(signal=9, out_of_memory=True) if oom else Exit(lost="the container was removed by somebody else")
+        status = _KILLED
     except OSError as error:
         return Exit(lost=f"the Docker engine went away ({error})")
-    if state.get("OOMKilled"):
-        return Exit(signal=9, out_of_memory=True)
-    return Exit(lost=f"the container ended with status {state.get('ExitCode')}")
+    if not calls.listens():
+        return Exit(lost="the Docker engine was stopped, and its containers with it")
+    if status == _KILLED:
+        return Exit(signal=9, out_of_memory=_out_of_memory(calls, container, group))
+    return Exit(lost=f"the container ended with status {status}")
+
+
+def _out_of_memory(calls: Calls, container: str, group: ControlGroup | None) -> bool:
+    if group is not None and group.figures().oom_kills:
+        return True
+    with suppress(EngineRefused, OSError):
+        return bool(inspect(calls, container)["State"].get("OOMKilled"))
+    return False
 
 
 def runtime_of(entry: int) -> int | None:

@@ -134,6 +134,28 @@ def test_stopped_at_any_time(backend: str, event: Path, before: set[str]) -> Non
     assert left_since(before) == set()
 
 
+@pytest.mark.engine
+def test_a_container_that_is_killed_from_outside(event: Path, before: set[str]) -> None:
+    """`docker kill` is a signal to the function, as on Lambda, and what was not measured then is not told as 0."""
+    with started(*sleeping(event, "docker"), "--json") as process:
+        wait_until_busy(process, "docker")
+        engine = docker_engine.connect()
+        try:
+            labelled = {"filters": json.dumps({"label": [docker_container.LABEL]})}
+            for found in engine.calls.call("GET", "/containers/json", query=labelled):
+                if is_owned_by(found["Labels"], process.pid):
+                    engine.calls.call("POST", f"/containers/{found['Id']}/kill")
+        finally:
+            engine.close()
+        done = ended(process)
+    assert done.status == 1, done.err
+    told = json.loads(done.out)
+    assert told["error"]["type"] == "Runtime.ExitError"
+    assert told["error"]["message"].endswith("Error: Runtime exited with error: signal: killed")
+    assert told["report"]["cpu_ms"] is None
+    assert left_since(before) == set()
+
+
 @both_backends
 def test_killed_in_the_middle(backend: str, event: Path, before: set[str]) -> None:
     """Nobody can tidy up after SIGKILL but the next start, which does."""

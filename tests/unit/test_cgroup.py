@@ -436,3 +436,18 @@ def test_a_height_that_nobody_can_explain_is_not_told(group: Group) -> None:
     group.peak(170)
     assert group.figure() == 20
     assert group.asked == 2
+
+
+def test_a_group_that_somebody_else_has_removed(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What CPU time it had is not known, and no 0; the memory that was seen was needed."""
+    group.group.close()
+    (group.folder / "cpu.stat").write_text("usage_usec 2000000\nthrottled_usec 0\n")
+    again = cgroup.ControlGroup(group.group.folders, unified=True)
+    again.ask_disk = group.ask
+    assert again.figures().cpu_seconds == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(cgroup, "_pread", lambda _: None)
+        gone = again.figures()
+    assert (gone.cpu_seconds, gone.throttled_seconds, gone.memory_peak_bytes) == (None, None, 20 * MB)
+    again.close()
+    assert again.figures().cpu_seconds == 2
