@@ -287,7 +287,7 @@ def _mounts(spec: SandboxSpec, ours: Mapping[str, str], tmp_device: str | None) 
     mounts = [] if spec.image is not None else [_bind("/var/task", str(spec.code.resolve()))]
     mounts += [_bind(target, source) for target, source in ours.items()]
     if tmp_device is not None:
-        mounts.append(_volume("/tmp", {"type": "ext4", "device": tmp_device, "o": "nosuid,nodev"}))  # noqa: S108 - Lambda's own
+        mounts.append(tmp_disk(tmp_device))
     else:
         mounts.append({"Type": "volume", "Target": "/tmp"})  # noqa: S108 - Lambda's own
     if len(spec.layers) == 1:
@@ -295,6 +295,11 @@ def _mounts(spec: SandboxSpec, ours: Mapping[str, str], tmp_device: str | None) 
     elif spec.layers:
         mounts.append(_volume("/opt", _merged(spec.layers)))
     return mounts
+
+
+def tmp_disk(device: str) -> dict[str, Any]:
+    """The mount of a disk as `/tmp`."""
+    return _volume("/tmp", {"type": "ext4", "device": device, "o": "nosuid,nodev"})  # noqa: S108 - Lambda's own
 
 
 def _bind(target: str, source: str) -> dict[str, Any]:

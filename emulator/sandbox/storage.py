@@ -84,6 +84,10 @@ class Disk(Protocol):
         """Let the device go; it is freed when the container that mounts it is gone too."""
 
 
+class NotAttached(BackendError):
+    """The kernel gave this process no loop device."""
+
+
 class TmpDisk:
     """A disk of `size_mb` MB of free space that this process made and holds; BackendError where it cannot."""
 
@@ -93,7 +97,7 @@ class TmpDisk:
                 self.device, self._fd = loop_device.attach(str(image))
             except OSError as error:
                 message = f"the disk of {size_mb} MB for ephemeral storage was not attached: {error.strerror or error}"
-                raise BackendError(message, hint="Run `preflight doctor`.") from error
+                raise NotAttached(message, hint="Run `preflight doctor`.") from error
 
     def close(self) -> None:
         """Close the descriptor that keeps the device."""

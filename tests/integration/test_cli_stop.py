@@ -160,7 +160,7 @@ def is_gone(pid: int) -> bool:
 @pytest.mark.engine
 @pytest.mark.parametrize(("method", "path"), [("POST", "/kill"), ("DELETE", "")], ids=["kill", "rm -f"])
 def test_a_container_that_is_killed_from_outside(method: str, path: str, event: Path, before: set[str]) -> None:
-    """`docker kill` and `docker rm -f` are SIGKILL to the function, told as on Lambda; what is not known then is no 0."""
+    """`docker kill` and `docker rm -f` are SIGKILL to the function, as on Lambda; what is not known then is no 0."""
     with started(*sleeping(event, "docker"), "--json") as process:
         wait_until_busy(process, "docker")
         engine = docker_engine.connect()

@@ -66,7 +66,7 @@ def test_the_root_folder_is_tmp(tmp_path: Path) -> None:
 @pytest.mark.engine
 @pytest.mark.skipif(not storage.may_attach(), reason="only root may attach a loop device")
 def test_the_disk_has_no_page_cache_of_its_own() -> None:
-    """On cgroup v2 the kernel charges that to the function too: a deleted file of 100 MB looked like 100 MB of memory."""
+    """On cgroup v2 the kernel charges that to the function too: a deleted file looked like memory."""
     folder = Path(docker_container.scratch_folder())
     try:
         with tempfile.TemporaryFile(dir=folder) as probe:
