@@ -15,7 +15,7 @@ from tests.docker_contexts import add_context, use_context
 if TYPE_CHECKING:
     from pathlib import Path
 
-COLIMA = "unix:///home/me/.colima/docker.sock"
+COLIMA = "unix:///run/colima/docker.sock"
 FAR = "tcp://far:2376"
 
 
