@@ -186,7 +186,7 @@ def test_a_refusal_is_one_clear_line(service: LambdaService, task: str) -> None:
         [],
         {},
         {"Records": [3]},
-        single(task, 7),
+        dict.fromkeys(single(task, ""), 7),
         single(task, " "),
         single(task, half),
     ]
