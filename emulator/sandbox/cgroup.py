@@ -38,6 +38,7 @@ _SIGKILL_BIT = 1 << (signal.SIGKILL - 1)
 DEATH_S = 1.0
 """How long a doomed process may take to be gone and told of."""
 _BUFFER = 1 << 16
+_BATCH = 256 * 1024  # the kernel's counters are exact to that, for each CPU
 _Number = TypeVar("_Number", int | None, float | None)
 
 
@@ -101,8 +102,10 @@ class ControlGroup:
         self._disk = max(self._disk, disk_traffic(processes))
         now = figures_from_texts(texts, processes, disk_before=self._disk)
         highest, peak = self._last.memory_peak_bytes, now.memory_peak_bytes
-        if peak is not None and peak > (highest or 0) and processes and not any(each.io for each in processes):
-            told = self.ask_disk()  # only where it matters: who answers takes some of the function's CPU time for it
+        blind = bool(processes) and not any(each.io for each in processes)
+        if blind and peak is not None and peak > (highest or 0):
+            # Only where it matters: who answers takes some of the function's CPU time for it.
+            told = self.ask_disk() if highest is None or peak - highest >= _BATCH else None
             if told is not None:
                 self._disk = max(self._disk, told)
                 peak = figures_from_texts(texts, processes, disk_before=self._disk).memory_peak_bytes
