@@ -158,13 +158,22 @@ class DockerBackend:
         """
         if not self.disks:
             return "not tried"
-        said: list[str] = []
-        trial = threading.Thread(target=lambda: said.append(self._try_disk()), name="try-disk", daemon=True)
-        trial.start()
-        trial.join(_TRIAL_S)
-        if not said:
+        from concurrent.futures import Future  # noqa: PLC0415 - for `doctor` alone
+
+        outcome: Future[str] = Future()
+
+        def attempt() -> None:
+            try:
+                outcome.set_result(self._try_disk())
+            except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+                outcome.set_exception(error)
+
+        threading.Thread(target=attempt, name="try-disk", daemon=True).start()
+        try:
+            return outcome.result(_TRIAL_S)
+        except TimeoutError:
             self.disks, self._no_keeper = False, f"a disk was not to be had within {_TRIAL_S} s"
-        return said[0] if said else f"tried: no end within {_TRIAL_S} s"
+            return f"tried: no end within {_TRIAL_S} s"
 
     def _try_disk(self) -> str:
         begin = time.perf_counter()

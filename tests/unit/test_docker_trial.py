@@ -155,3 +155,11 @@ def test_a_trial_without_end(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> N
     assert trial.backend.try_disk() == "tried: no end within 0.01 s"
     assert trial.backend.capabilities.tmp == "none"
     over.set()
+
+
+def test_an_engine_that_goes_away_meanwhile(trial: Trial) -> None:
+    """That is no verdict on disks, and is told where it is waited for."""
+    trial.calls.trouble = ConnectionResetError("gone")
+    with pytest.raises(BackendError, match="images could not be listed"):
+        trial.backend.try_disk()
+    trial.calls.trouble = None
