@@ -153,31 +153,41 @@ def _out_of_memory(calls: Calls, container: str, group: ControlGroup | None) -> 
 
 def runtime_of(entry: int) -> int | None:
     """The runtime among the children of a container's first process; None where it has ended, or cannot be told."""
-    _, others = _family(entry)
+    _, others, _ = _family(entry)
     return others[0] if others else None
+
+
+def runtime_is_dead(entry: int) -> bool:
+    """Whether it has ended and the first process has not told of it, as it cannot while it is frozen.
+
+    On v2 SIGKILL ends a frozen process at once, on v1 when it is thawed.
+    """
+    _, others, dead = _family(entry)
+    return bool(dead) and not others
 
 
 def shells_of(entry: int) -> frozenset[int]:
     """The entry point and its own shell, once the runtime has taken the place of the shell that it began as."""
-    shells, _ = _family(entry)
+    shells, _, _ = _family(entry)
     return frozenset((entry, *shells))
 
 
-def _family(entry: int) -> tuple[list[int], list[int]]:
-    """The children of a container's first process: those with its command line, which are its own shells, and others.
+def _family(entry: int) -> tuple[list[int], list[int], list[int]]:
+    """The children of a container's first process: those with its command line, which are its own shells, others, dead.
 
-    Both are empty where it has just ended, or where the kernel lists no children.
+    All are empty where it has just ended, or where the kernel lists no children.
     """
     shells: list[int] = []
     others: list[int] = []
+    dead: list[int] = []
     with suppress(OSError):
         children = Path(f"/proc/{entry}/task/{entry}/children").read_text(encoding="ascii").split()
         shell = Path(f"/proc/{entry}/cmdline").read_bytes()
         for child in children:
             line = Path(f"/proc/{child}/cmdline").read_bytes()
-            if line:  # a process that has ended has none
-                (shells if line == shell else others).append(int(child))
-    return shells, others
+            # A process that has ended has none.
+            (dead if not line else shells if line == shell else others).append(int(child))
+    return shells, others, dead
 
 
 def check_readable(spec: SandboxSpec) -> None:

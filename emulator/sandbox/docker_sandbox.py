@@ -281,8 +281,10 @@ class DockerSandbox:
     def _is_doomed(self) -> bool:
         from emulator.sandbox.cgroup import is_doomed  # noqa: PLC0415 - imported already, where there is a process id
 
-        runtime = None if self._pid is None else docker_container.runtime_of(self._pid)
-        return runtime is not None and is_doomed(runtime)
+        if self._pid is None:
+            return False
+        runtime = docker_container.runtime_of(self._pid)
+        return docker_container.runtime_is_dead(self._pid) if runtime is None else is_doomed(runtime)
 
     def _freezable(self) -> ControlGroup | None:
         return self._group if self._group is not None and self._group.freezable() else None
