@@ -157,13 +157,13 @@ def runtime_of(entry: int) -> int | None:
     return others[0] if others else None
 
 
-def runtime_is_dead(entry: int) -> bool:
-    """Whether it has ended and the first process has not told of it, as it cannot while it is frozen.
+def has_dead_child(entry: int) -> bool:
+    """Whether the first process has not collected one that ended, as it cannot while it is frozen: the runtime, mostly.
 
-    On v2 SIGKILL ends a frozen process at once, on v1 when it is thawed.
+    On v2 SIGKILL ends a frozen process at once, on v1 when it is thawed. What the runtime had started is among the
+    children of the first process then.
     """
-    _, others, dead = _family(entry)
-    return bool(dead) and not others
+    return bool(_family(entry)[2])
 
 
 def shells_of(entry: int) -> frozenset[int]:

@@ -284,7 +284,7 @@ class DockerSandbox:
         if self._pid is None:
             return False
         runtime = docker_container.runtime_of(self._pid)
-        return docker_container.runtime_is_dead(self._pid) if runtime is None else is_doomed(runtime)
+        return docker_container.has_dead_child(self._pid) or (runtime is not None and is_doomed(runtime))
 
     def _freezable(self) -> ControlGroup | None:
         return self._group if self._group is not None and self._group.freezable() else None
