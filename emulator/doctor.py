@@ -156,12 +156,14 @@ def _docker() -> Candidate:
         )
     backend = DockerBackend(engine)
     try:
+        disk = backend.try_disk()
         capabilities = backend.capabilities
         inside = backend.transport == "namespace"
         facts = {
             "engine": f"{engine.version} at {engine.address}",
             "cgroup": engine.cgroup,
             "Runtime API": "inside the container's network namespace" if inside else "over an internal bridge",
+            "disk for /tmp": disk,
             "images": ", ".join(backend.images()) or "none yet (made at the first invocation)",
         }
         advice = list(backend.advice())

@@ -31,6 +31,7 @@ class FakeCalls:
         self.made: list[Call] = []
         self.trouble: Exception | None = None
         self.closed = 0
+        self.stopped = False
         self._routes: list[tuple[re.Pattern[str], Callable[[re.Match[str], Call], Any]]] = []
 
     def route(self, pattern: str, answer: Callable[[re.Match[str], Call], Any]) -> None:
@@ -54,6 +55,10 @@ class FakeCalls:
     ) -> FakePending:
         """Answer when asked for the result."""
         return FakePending(lambda: self.call(method, path, query=query, body=body))
+
+    def listens(self) -> bool:
+        """Until it is stopped."""
+        return not self.stopped
 
     def close(self) -> None:
         """Counted."""

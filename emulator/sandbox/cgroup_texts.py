@@ -15,7 +15,7 @@ libraries of the base image are. What a function *needs* is
   does not tell slab apart: about 1.3 KB for each file that the group was the first to look up stays in the figure), or,
   if that is more, all that the processes have read from and written to disks (/proc/PID/io, waited-for children
   included): a file in /tmp may have been written and deleted before we look. Where that may not be read (the emulator
-  is neither root nor the function's user), such a file stays in the figure.
+  is neither root nor the function's user), a shell in the container is asked, see `docker_attached`.
 - The first term holds for processes that are gone too, and is too low by the cache that came after the peak. The second
   mends that: it is exact for one process whose mapped files are steady, and knows nothing of processes that are gone.
   A sum over processes would count memory and libraries shared by fork twice, so the largest process counts.

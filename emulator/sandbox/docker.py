@@ -10,11 +10,12 @@ import json
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from emulator.errors import BackendError
 from emulator.sandbox import docker_container, docker_engine, ext4, image, image_find, storage
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from emulator.sandbox.docker_engine import Engine
     from emulator.sandbox.docker_network import Bridge
     from emulator.sandbox.docker_stdio import Shell
+
+_TRIAL_MB: Final = 512  # Lambda's least
+_TRIAL_S: Final = 30  # an emulated machine took 13 s
 
 
 class DockerBackend:
@@ -58,6 +62,7 @@ class DockerBackend:
         self.disks = engine.local and not ext4.missing_tools()
         self._keeper: DiskKeeper | None = None
         self._no_keeper: str | None = None
+        self._no_device: str | None = None
         self._on_progress = on_progress
         self._lock = threading.Lock()
         self._attaching = threading.Lock()
@@ -146,6 +151,55 @@ class DockerBackend:
             found.append("The kernel does not account swap: start it with swapaccount=1, or without swap.")
         return found
 
+    def try_disk(self) -> str:
+        """Make a disk for `/tmp`, have it mounted, and let it go: what came of it, in words, within half a minute.
+
+        `capabilities` and `advice` know it from then on.
+        """
+        if not self.disks:
+            return "not tried"
+        from concurrent.futures import Future  # noqa: PLC0415 - for `doctor` alone
+
+        outcome: Future[str] = Future()
+
+        def attempt() -> None:
+            try:
+                outcome.set_result(self._try_disk())
+            except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+                outcome.set_exception(error)
+
+        threading.Thread(target=attempt, name="try-disk", daemon=True).start()
+        try:
+            return outcome.result(_TRIAL_S)
+        except TimeoutError:
+            self.disks, self._no_keeper = False, f"a disk was not to be had within {_TRIAL_S} s"
+            return f"tried: no end within {_TRIAL_S} s"
+
+    def _try_disk(self) -> str:
+        begin = time.perf_counter()
+        found = next((tag for tag in self.images() if tag.startswith(f"{image_find.LOCAL_REPOSITORY}/python:")), None)
+        python = "" if found is None else found.rpartition(":")[2].partition("-")[0]
+        if found is None and not storage.may_attach():
+            return "not tried: the helper that attaches one runs on the base image, made at the first invocation"
+        base = image_find.BaseImage(id=found or "", origin="local", reference=found or "", python=python, command=())
+        try:
+            disk = self.disk(_TRIAL_MB, base)
+            if disk is None:
+                return f"tried, in vain: {self._no_keeper}"
+            try:
+                if found is not None:
+                    from emulator.sandbox import docker_trial  # noqa: PLC0415 - for `doctor` alone
+
+                    docker_trial.mount(self.engine.calls, found, disk.device)
+            finally:
+                disk.close()
+        except BackendError as error:
+            self.disks, self._no_keeper = False, error.message
+            return f"tried, in vain: {error.message}"
+        mounted = "mounted by the engine" if found is not None else "not mounted, for want of a base image as yet,"
+        took = (time.perf_counter() - begin) * 1000
+        return f"tried: {_TRIAL_MB} MB attached as {disk.device}, {mounted} and let go, in {took:.0f} ms"
+
     def sweep(self) -> None:
         """Remove what the dead have left, once and beside everything else: nobody is to wait for it."""
         with self._lock:
@@ -174,9 +228,12 @@ class DockerBackend:
         """
         if not self.disks:
             return None
-        if storage.may_attach():
-            with self._attaching:  # the kernel names the same free device to all who ask at once
-                return storage.TmpDisk(size_mb, Path(docker_container.scratch_folder()))
+        if storage.may_attach() and self._no_device is None:
+            try:
+                with self._attaching:  # the kernel names the same free device to all who ask at once
+                    return storage.TmpDisk(size_mb, Path(docker_container.scratch_folder()))
+            except storage.NotAttached as error:  # root in a container, mostly: the helper may be allowed more
+                self._no_device = error.message
         if self._keeper is None and not base.python:
             base = self._base_image(f"python{sys.version_info.major}.{sys.version_info.minor}", _architecture())
         with self._lock:

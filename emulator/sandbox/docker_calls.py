@@ -56,6 +56,9 @@ class Calls(Protocol):
     def call(self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: object = None) -> Any:  # noqa: ANN401 - JSON of any shape
         """The answer's JSON, None where it has none; EngineRefused for an error, OSError where nobody answers."""
 
+    def listens(self) -> bool:
+        """Whether the engine still takes connections; one that is asked to end gives that up first."""
+
     def close(self) -> None:
         """Let go of the connections."""
 
@@ -95,6 +98,14 @@ class SocketCalls:
             connection.close()
             raise
         return _OnSocket(connection, self._give_back)
+
+    def listens(self) -> bool:
+        """By a new connection, since the old ones live until the engine is gone."""
+        try:
+            _Connection(self._path).close()
+        except OSError:
+            return False
+        return True
 
     def close(self) -> None:
         """Close what is idle; what is in use is closed when its call ends."""
@@ -182,6 +193,14 @@ class PackageCalls:
     def begin(self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: object = None) -> Pending:
         """As the protocol says, but that it is made when its answer is asked for: the package knows no other way."""
         return _Deferred(lambda: self.call(method, path, query=query, body=body))
+
+    def listens(self) -> bool:
+        """As the protocol says, as far as the package's connections tell."""
+        try:
+            self.call("GET", "/_ping")
+        except (EngineRefused, OSError):
+            return False
+        return True
 
     def close(self) -> None:
         """The client is closed by its owner."""

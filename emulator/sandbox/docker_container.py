@@ -33,6 +33,7 @@ _EVERYBODY: Final = 0o005
 FUNCTION_LABEL: Final = f"{LABEL}.function"
 NO_NETWORK: Final = "none"
 _NOT_FOUND: Final = 404
+_KILLED: Final = 128 + 9  # SIGKILL, as engines and shells tell it
 _GONE: Final = {_NOT_FOUND, 409}  # 409: "removal … is already in progress", or it is dead already
 
 # https://github.com/rwnx/lambda-cpuinfo (2021-02): memory size from which that many CPUs are visible.
@@ -121,48 +122,72 @@ def inspect(calls: Calls, container: str) -> Mapping[str, Any]:
 
 
 def how_it_ended(calls: Calls, container: str, group: ControlGroup | None) -> Exit:
-    """Why the first process of a container has gone, as the engine tells; out of memory is a function's own doing."""
+    """Why the first process of a container has gone, when nobody here has ended it.
+
+    A signal of somebody else's (`docker kill`) ends the runtime as it would on Lambda. The first process heeds SIGKILL
+    alone, so that is what has ended a container that is gone already.
+    """
     try:
-        state: Mapping[str, Any] = inspect(calls, container)["State"]
+        # Asked for at once, `inspect` may still know nothing of the end, and say 0.
+        status = int(calls.call("POST", f"/containers/{container}/wait")["StatusCode"])
     except EngineRefused as error:
         if error.status != _NOT_FOUND:
             return Exit(lost=f"the Docker engine says: {error.explanation}")
-        oom = bool(group is not None and group.figures().oom_kills)
-        return Exit(signal=9, out_of_memory=True) if oom else Exit(lost="the container was removed by somebody else")
+        status = _KILLED
     except OSError as error:
         return Exit(lost=f"the Docker engine went away ({error})")
-    if state.get("OOMKilled"):
-        return Exit(signal=9, out_of_memory=True)
-    return Exit(lost=f"the container ended with status {state.get('ExitCode')}")
+    if not calls.listens():
+        return Exit(lost="the Docker engine was stopped, and its containers with it")
+    if status == _KILLED:
+        return Exit(signal=9, out_of_memory=_out_of_memory(calls, container, group))
+    return Exit(lost=f"the container ended with status {status}")
+
+
+def _out_of_memory(calls: Calls, container: str, group: ControlGroup | None) -> bool:
+    if group is not None and group.figures().oom_kills:
+        return True
+    with suppress(EngineRefused, OSError):
+        return bool(inspect(calls, container)["State"].get("OOMKilled"))
+    return False
 
 
 def runtime_of(entry: int) -> int | None:
     """The runtime among the children of a container's first process; None where it has ended, or cannot be told."""
-    _, others = _family(entry)
+    _, others, _ = _family(entry)
     return others[0] if others else None
+
+
+def has_dead_child(entry: int) -> bool:
+    """Whether the first process has not collected one that ended, as it cannot while it is frozen: the runtime, mostly.
+
+    On v2 SIGKILL ends a frozen process at once, on v1 when it is thawed. What the runtime had started is among the
+    children of the first process then.
+    """
+    return bool(_family(entry)[2])
 
 
 def shells_of(entry: int) -> frozenset[int]:
     """The entry point and its own shell, once the runtime has taken the place of the shell that it began as."""
-    shells, _ = _family(entry)
+    shells, _, _ = _family(entry)
     return frozenset((entry, *shells))
 
 
-def _family(entry: int) -> tuple[list[int], list[int]]:
-    """The children of a container's first process: those with its command line, which are its own shells, and others.
+def _family(entry: int) -> tuple[list[int], list[int], list[int]]:
+    """The children of a container's first process: those with its command line, which are its own shells, others, dead.
 
-    Both are empty where it has just ended, or where the kernel lists no children.
+    All are empty where it has just ended, or where the kernel lists no children.
     """
     shells: list[int] = []
     others: list[int] = []
+    dead: list[int] = []
     with suppress(OSError):
         children = Path(f"/proc/{entry}/task/{entry}/children").read_text(encoding="ascii").split()
         shell = Path(f"/proc/{entry}/cmdline").read_bytes()
         for child in children:
             line = Path(f"/proc/{child}/cmdline").read_bytes()
-            if line:  # a process that has ended has none
-                (shells if line == shell else others).append(int(child))
-    return shells, others
+            # A process that has ended has none.
+            (dead if not line else shells if line == shell else others).append(int(child))
+    return shells, others, dead
 
 
 def check_readable(spec: SandboxSpec) -> None:
@@ -272,7 +297,7 @@ def _mounts(spec: SandboxSpec, ours: Mapping[str, str], tmp_device: str | None) 
     mounts = [] if spec.image is not None else [_bind("/var/task", str(spec.code.resolve()))]
     mounts += [_bind(target, source) for target, source in ours.items()]
     if tmp_device is not None:
-        mounts.append(_volume("/tmp", {"type": "ext4", "device": tmp_device, "o": "nosuid,nodev"}))  # noqa: S108 - Lambda's own
+        mounts.append(tmp_disk(tmp_device))
     else:
         mounts.append({"Type": "volume", "Target": "/tmp"})  # noqa: S108 - Lambda's own
     if len(spec.layers) == 1:
@@ -280,6 +305,11 @@ def _mounts(spec: SandboxSpec, ours: Mapping[str, str], tmp_device: str | None) 
     elif spec.layers:
         mounts.append(_volume("/opt", _merged(spec.layers)))
     return mounts
+
+
+def tmp_disk(device: str) -> dict[str, Any]:
+    """The mount of a disk as `/tmp`."""
+    return _volume("/tmp", {"type": "ext4", "device": device, "o": "nosuid,nodev"})  # noqa: S108 - Lambda's own
 
 
 def _bind(target: str, source: str) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from emulator.sandbox.docker_calls import TIMEOUT_S, Calls, EngineRefused, Packa
 if TYPE_CHECKING:
     import docker
 
+    from emulator.sandbox import docker_context
+
 _UNIX: Final = "unix://"
 _ANY_VERSION: Final = "1.24"  # a ping has none, but the package wants to be told one
 PRIVATE_SOCKET = Path("/run/lambda-preflight/docker.sock")  # where scripts/engine starts one
@@ -70,42 +72,62 @@ class Engine:
         return f"v{self.info.get('CgroupVersion', '?')} {self.info.get('CgroupDriver', '?')}"
 
 
-def candidates(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Addresses in the order they are tried; DOCKER_HOST alone when it is set."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where an engine is looked for, and who says so: nobody for the usual places, of which all are tried."""
+
+    address: str
+    named_by: str | None = None
+    context: docker_context.Context | None = None
+
+
+def places(environ: Mapping[str, str], home: Path | None) -> tuple[Place, ...]:
+    """In the order in which they are tried: the one that `docker` would ask, and no other where that one was chosen.
+
+    BackendError for a Docker context that there is not.
+    """
     if environ.get("DOCKER_HOST"):
-        return (environ["DOCKER_HOST"],)
-    found = [f"unix://{_DEFAULT_SOCKET}"] if _DEFAULT_SOCKET.exists() else []
-    home = cache.home()
-    host = _context_host() if home and os.access(home / ".docker" / "config.json", os.R_OK) else None
-    if host and host not in (f"unix://{_DEFAULT_SOCKET}", *found):
-        found.insert(0, host)
-    if PRIVATE_SOCKET.exists():
-        found.append(f"unix://{PRIVATE_SOCKET}")
-    return tuple(found)
+        return (Place(address=environ["DOCKER_HOST"], named_by="DOCKER_HOST"),)
+    context = _context(environ, home)
+    if context is not None:
+        return (Place(address=context.host, named_by=f"the Docker context {context.name}", context=context),)
+    return tuple(Place(address=f"{_UNIX}{path}") for path in (_DEFAULT_SOCKET, PRIVATE_SOCKET) if path.exists())
 
 
-def _context_host() -> str | None:
-    from docker.context import ContextAPI  # noqa: PLC0415 - see docker_calls: only where contexts are in use
+def _context(environ: Mapping[str, str], home: Path | None) -> docker_context.Context | None:
+    folder = environ.get("DOCKER_CONFIG") or (home and home / ".docker")
+    # A context is not in use without one of these, which is how it is on most machines of a team's CI.
+    if not environ.get("DOCKER_CONTEXT") and not (folder and os.access(Path(folder, "config.json"), os.R_OK)):
+        return None
+    from emulator.sandbox import docker_context  # noqa: PLC0415 - see above
 
-    host: str | None = ContextAPI.get_current_context().Host
-    return host
+    return docker_context.current(environ, home)
 
 
 def connect() -> Engine:
     """The first engine that answers; BackendError with what was tried where none does."""
     tried = []
-    for address in candidates(os.environ):
+    found = places(os.environ, cache.home())
+    for place in found:
         try:
-            with engine_errors(address):
-                return _open(address)
+            with engine_errors(place.address):
+                return _open(place)
         except BackendError as error:
-            tried.append(f"{address}: {_reason(error.__cause__ or error)}")
+            by = "" if place.named_by is None else f", which {place.named_by} names"
+            tried.append(f"{place.address}{by}: {_reason(error.__cause__ or error)}")
     detail = "; ".join(tried) if tried else "no socket was found"
-    hint = _NOT_ALLOWED_HINT if "permission denied" in detail.lower() else NO_ENGINE_HINT
+    if "permission denied" in detail.lower():
+        hint = _NOT_ALLOWED_HINT
+    elif found and found[0].named_by is not None:
+        leave = found[0].context.leave if found[0].context is not None else "unset DOCKER_HOST"
+        hint = f"Start that engine, or have the usual places tried: {leave}. Or use `--backend process`."
+    else:
+        hint = NO_ENGINE_HINT
     raise BackendError(f"no Docker engine answers ({detail})", hint=hint)
 
 
-def _open(address: str) -> Engine:
+def _open(place: Place) -> Engine:
+    address = place.address
     if address.startswith(_UNIX):
         calls = SocketCalls(address.removeprefix(_UNIX))
         try:
@@ -114,30 +136,43 @@ def _open(address: str) -> Engine:
             calls.close()
             raise
         return Engine(calls=calls, address=address, api_version=version, local=sys.platform == "linux")
-    version = _version(address)
-    client = _client(address, version)
+    version = _version(place)
+    client = _client(address, version, place.context)
     engine = Engine(calls=PackageCalls(client), address=address, api_version=version, local=False)
     engine.__dict__["client"] = client
     return engine
 
 
-def _client(address: str, version: str) -> docker.DockerClient:
+def _client(address: str, version: str, context: docker_context.Context | None = None) -> docker.DockerClient:
     from importlib.util import find_spec  # noqa: PLC0415 - see docker_calls
 
     import docker  # noqa: PLC0415 - see docker_calls
-    from docker.utils import kwargs_from_env  # noqa: PLC0415 - see docker_calls
 
     if "://" not in address:
         raise BackendError("not an address like unix:///var/run/docker.sock", hint="See DOCKER_HOST.")
     if address.startswith("ssh://") and find_spec("paramiko") is None:
         raise BackendError("the docker package needs paramiko for ssh://", hint="pip install 'docker[ssh]'")
-    tls = kwargs_from_env().get("tls") if address.startswith(("tcp://", "https://")) else None
+    tls = _tls(context) if address.startswith(("tcp://", "https://")) else None
     return docker.DockerClient(base_url=address, version=version, timeout=TIMEOUT_S, tls=tls or False)
 
 
-def _version(address: str) -> str:
+def _tls(context: docker_context.Context | None) -> docker.tls.TLSConfig | None:
+    """The context's own certificates; without a context, those of the environment."""
+    from docker.tls import TLSConfig  # noqa: PLC0415 - see docker_calls
+    from docker.utils import kwargs_from_env  # noqa: PLC0415 - see docker_calls
+
+    if context is None:
+        tls: TLSConfig | None = kwargs_from_env().get("tls")
+        return tls
+    if context.certificates is None:
+        return None
+    ca, certificate, key = map(str, context.certificates)
+    return TLSConfig(client_cert=(certificate, key), ca_cert=ca, verify=context.verify)
+
+
+def _version(place: Place) -> str:
     """The engine's API version, by a ping: `version="auto"` makes it run two programs to tell theirs as well."""
-    client = _client(address, _ANY_VERSION)
+    client = _client(place.address, _ANY_VERSION, place.context)
     try:
         answer = client.api.get(f"{client.api.base_url}/_ping", timeout=TIMEOUT_S)
         answer.raise_for_status()

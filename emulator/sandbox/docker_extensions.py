@@ -12,17 +12,8 @@ from typing import Final
 
 from emulator.sandbox import entrypoint
 from emulator.sandbox.base import EXTENSIONS_FOLDER, Exit
-from emulator.sandbox.docker_stdio import (
-    ABSENT_STATUS,
-    BARE,
-    DENIED_STATUS,
-    END_ALL,
-    END_S,
-    FOUND,
-    MOUNT,
-    Attached,
-    Pipes,
-)
+from emulator.sandbox.docker_attached import ANSWERS, DISK, RUN, Attached
+from emulator.sandbox.docker_stdio import ABSENT_STATUS, BARE, DENIED_STATUS, END_ALL, END_S, FOUND, MOUNT, Pipes
 from emulator.sandbox.extension_scripts import FORGET, LAUNCH_ERROR, parse_end
 from emulator.sandbox.log_pipe import LogPipe
 
@@ -40,16 +31,14 @@ PIPES_ENTRY: Final = (
 )
 # Every line but `run` asks for a mark, before the runtime starts too.
 ATTACH_ENTRY: Final = (
-    f"{FOUND}; read -r _ || exit 125; {BARE}; exec 3<&0 5>&2 2>/dev/null; _n=0; "
+    f"{FOUND}; {DISK}; read -r _ || exit 125; {BARE}; exec 3<&0 5>&2 2>/dev/null; _n=0; "
     'while [ "$1" != -- ]; do _n=$((_n + 1)); '
     f'({FORGET}; cd /; if found "$1"; then "$1" </dev/null >&5 2>&1 3<&- 5>&-; '
     'printf "\\0preflight-ended %s %s\\n" "$?" "$_n"; '
     'else printf "\\0preflight-ended %s %s\\n" "$((255 + $?))" "$_n"; fi) 3<&- & '
     "shift; done; shift; unset _n; "
     'while read -r _w <&3 && [ "$_w" != run ]; do printf "\\0preflight-mark\\n"; done; '
-    f'(while read -r _ <&3; do printf "\\0preflight-mark\\n"; done; {END_ALL}) & '
-    'if found "$1"; then (exec "$@" </dev/null 2>&1 3<&- 5>&-); printf "\\0preflight-exit %s\\n" "$?"; '
-    'else printf "\\0preflight-exit %s\\n" $((255 + $?)); fi; wait'
+    f"({ANSWERS}; {END_ALL}) & {RUN.replace('3<&-', '3<&- 5>&-')}"
 )
 _LINE_BYTES: Final = 4096
 _REASONS: Final[Mapping[int, str]] = MappingProxyType(
@@ -134,8 +123,7 @@ class ExtendedAttached(Attached):
     """The same over the engine's stream."""
 
     entry = ATTACH_ENTRY
-    mark = re.compile(rb"\x00preflight-(?:mark|exit (\d+)|ended (\d+ \d+))\n")
-    mark_beginning = re.compile(rb"\x00(?:p|$)[a-z -]*\d*(?:(?<=\d) \d*)?\Z")
+    mark = re.compile(rb"\x00preflight-(?:exit (\d+) (\d+)|mark ?(\d*)|ended (\d+ \d+))\n")
 
     def __init__(self, names: tuple[str, ...]) -> None:
         super().__init__()
@@ -153,10 +141,10 @@ class ExtendedAttached(Attached):
 
     def _means_end(self, mark: re.Match[bytes]) -> bool:
         """Never: extensions outlive the runtime."""
-        told = mark[1] or mark[2]
-        if told is None:
-            self._marked.set()
-        elif self._on_exit is not None:
+        told = mark[1] or mark[4]
+        if mark[4] is None:
+            self._hear(mark[2] or mark[3])
+        if told is not None and self._on_exit is not None:
             ended = ended_as(told.decode("ascii"), self._names)
             self._on_exit(ended)
             if ended.extension is None:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from emulator.sandbox import docker_container
 from emulator.sandbox.base import WRAPPER_VARIABLE, Exit, SandboxSpec
-from emulator.sandbox.docker_stdio import Attached, Pipes
+from emulator.sandbox.docker_stdio import Pipes
 
 if TYPE_CHECKING:
+    from emulator.sandbox.docker_attached import Attached
     from emulator.sandbox.image_find import BaseImage
 
 
@@ -38,7 +39,11 @@ def streams(spec: SandboxSpec, cpuset: str | None, *, inside: bool) -> Pipes | A
     """Named pipes where the container's files are ours, else the engine's stream."""
     cpus = None if cpuset is None else len(cpuset.split(","))
     if not spec.extensions:
-        return Pipes(docker_container.folder_prefix(), cpus=cpus) if inside else Attached()
+        if inside:
+            return Pipes(docker_container.folder_prefix(), cpus=cpus)
+        from emulator.sandbox.docker_attached import Attached  # noqa: PLC0415 - only where we may not enter
+
+        return Attached()
     from emulator.sandbox import docker_extensions as made  # noqa: PLC0415 - most functions have no extension
 
     if not inside:

@@ -14,17 +14,11 @@ from emulator.limits import CPU_PERIOD_US, MIB
 from emulator.sandbox import docker_container, docker_engine, docker_program, storage
 from emulator.sandbox.base import CONNECT_S, FREEZE_AFTER_S, Ending, Exit, Figures, SandboxSpec
 from emulator.sandbox.docker_calls import EngineRefused
-from emulator.sandbox.docker_stdio import (
-    ABSENT_STATUS,
-    DENIED_STATUS,
-    IMAGES_SHELL,
-    Attached,
-    Pipes,
-    Shell,
-)
+from emulator.sandbox.docker_stdio import ABSENT_STATUS, DENIED_STATUS, IMAGES_SHELL, Pipes, Shell
 
 if TYPE_CHECKING:
     from emulator.sandbox.cgroup import ControlGroup
+    from emulator.sandbox.docker_attached import Attached
     from emulator.sandbox.docker_calls import Pending
     from emulator.sandbox.docker_engine import Engine
     from emulator.sandbox.docker_network import Bridge
@@ -140,7 +134,7 @@ class DockerSandbox:
                 cpuset=cpuset,
                 keep=backend.ending == "keep",
             )
-            if isinstance(stdio, Attached):
+            if not isinstance(stdio, Pipes):
                 api = backend.engine.client.api
                 stdio.connect(docker_container.attach(api, self._container))
                 if backend.network is not None:
@@ -171,7 +165,9 @@ class DockerSandbox:
         if backend.transport == "namespace":
             with _entering():
                 self._listener = namespace.listen_inside(pid, RUNTIME_API_HOST, RUNTIME_API_PORT)
-        if self._group is None:  # read ahead: asking the engine takes longer than many an init
+        if self._group is not None:
+            self._group.ask_disk = self._ask_disk
+        else:  # read ahead: asking the engine takes longer than many an init
             self._baseline = self._counters(memory=False)
 
     def go(
@@ -285,8 +281,10 @@ class DockerSandbox:
     def _is_doomed(self) -> bool:
         from emulator.sandbox.cgroup import is_doomed  # noqa: PLC0415 - imported already, where there is a process id
 
-        runtime = None if self._pid is None else docker_container.runtime_of(self._pid)
-        return runtime is not None and is_doomed(runtime)
+        if self._pid is None:
+            return False
+        runtime = docker_container.runtime_of(self._pid)
+        return docker_container.has_dead_child(self._pid) or (runtime is not None and is_doomed(runtime))
 
     def _freezable(self) -> ControlGroup | None:
         return self._group if self._group is not None and self._group.freezable() else None
@@ -358,6 +356,10 @@ class DockerSandbox:
 
         with docker_engine.engine_errors("the container's figures could not be read"):
             return engine_figures(self._backend.engine.client.api, self._container, memory=memory)
+
+    def _ask_disk(self) -> int | None:
+        """Who stands still answers nobody."""
+        return None if self._frozen or self._stdio is None else self._stdio.disk_traffic()
 
     def _ending(self, ended: Exit | None) -> Exit:
         """Add what the kernel and the engine know of the end; None means that PID 1 itself is gone."""

@@ -2,7 +2,7 @@
 
 Two ways. Named pipes in a mounted folder, where emulator and engine share a machine: what the runtime wrote before it
 answered is in the pipe already, so the log of an invocation is complete without waiting. Otherwise the engine's attach
-stream, in which the entry point puts a mark on request: what came before it is all there was.
+stream, see `docker_attached`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import select
 import signal
-import socket
-import struct
 import threading
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
@@ -30,12 +27,8 @@ HOSTNAME: Final = "sandbox"
 _CPUS_ONLINE: Final = "/sys/devices/system/cpu/online"
 _HOSTS: Final = f"127.0.0.1\tlocalhost {HOSTNAME} {HOSTNAME}.localdomain\n::1\tlocalhost\n"
 END_S: Final = 1.0
-_STDERR: Final = 2
 _SIGNAL_BASE: Final = 128
 _LAST_SIGNAL: Final = 64
-_MARK: Final = re.compile(rb"\x00preflight-(?:mark|exit (\d+))\n")
-_MARK_BEGINNING: Final = re.compile(rb"\x00(?:p|$)[a-z -]*\d*\Z")
-_MARK_TIMEOUT_S: Final = 10.0  # a throttled shell may take a while, and an engine that is gone takes for ever
 
 # PID 1 stays when the runtime ends, so that the kernel's counters can still be read, and is not the runtime itself,
 # since the kernel ignores signals for PID 1 that would end any other process. It is a shell: a language run-time
@@ -61,14 +54,6 @@ PIPES_ENTRY: Final = (
     f"(read -r _ <&3; {END_ALL}) </dev/null >/dev/null 2>&1 4>&- & "
     f'if found "$1"; then (exec "$@" </dev/null >{MOUNT}/log 2>&1 3<&- 4>&-); echo $? >&4; '
     "else echo $((255 + $?)) >&4; fi; read -r _ <&3"
-)
-# One stream for both outputs and the marks, so that they keep their order. The reader answers each line of input with
-# a mark; it is the background job, since a shell has its background jobs ignore SIGINT.
-ATTACH_ENTRY: Final = (
-    f"{FOUND}; read -r _ || exit 125; {BARE}; exec 3<&0 2>/dev/null; "
-    f'(while read -r _ <&3; do printf "\\0preflight-mark\\n"; done; {END_ALL}) & '
-    'if found "$1"; then (exec "$@" </dev/null 2>&1 3<&-); printf "\\0preflight-exit %s\\n" "$?"; '
-    'else printf "\\0preflight-exit %s\\n" $((255 + $?)); fi; wait'
 )
 
 
@@ -125,6 +110,9 @@ class Stdio(Protocol):
 
     def await_end(self) -> None:
         """The runtime is about to end: return when that has been told, or a second has passed."""
+
+    def disk_traffic(self) -> int | None:
+        """Bytes that all processes have read from and written to disks, by their own word; None if nobody answers."""
 
     def kill(self) -> bool:
         """SIGKILL the container's first process, and with it all others; False where only the engine can."""
@@ -198,6 +186,10 @@ class Pipes:
         if self._log is not None:
             self._log.flush()
 
+    def disk_traffic(self) -> int | None:
+        """Who may enter a container's namespaces may read that in /proc, and asks nobody."""
+        return None
+
     def await_end(self) -> None:
         """The watcher ends with it."""
         if self._watcher is not None:
@@ -247,132 +239,3 @@ class Pipes:
             ended = parse_status(int(os.read(self._fds["status"], 64).split()[0]))
         self.flush()
         on_exit(ended)
-
-
-class Attached:
-    """The engine's attach stream, for an engine whose files are not ours: another machine, or a virtual one."""
-
-    entry = ATTACH_ENTRY
-    on_extension_log: Callable[[bytes], None] | None = None
-    mark = _MARK
-    mark_beginning = _MARK_BEGINNING
-
-    def __init__(self) -> None:
-        self.mounts: dict[str, str] = {}
-        self._stream: socket.socket | None = None
-        self._reader: threading.Thread | None = None
-        self._on_log: Callable[[bytes], None] | None = None
-        self._on_exit: Callable[[Exit | None], None] | None = None
-        self._pending = b""
-        self._marked = threading.Event()
-        self._ended = False
-
-    def connect(self, stream: socket.socket) -> None:
-        """Take the hijacked connection of the engine's attach call, made before the container starts."""
-        self._stream = stream
-
-    def started(self, pid: int) -> None:
-        """Nothing to do: the stream ends with the container."""
-
-    def go(self, on_log: Callable[[bytes], None], on_exit: Callable[[Exit | None], None]) -> None:
-        """One line to the container's standard input."""
-        if self._stream is None:
-            raise RuntimeError("go before connect")
-        self._on_log, self._on_exit = on_log, on_exit
-        self._reader = threading.Thread(target=self._read, name="container-attach", daemon=True)
-        self._reader.start()
-        self._stream.sendall(b"go\n")
-
-    def start_runtime(self) -> None:
-        """It has started at *go*."""
-
-    def flush(self) -> None:
-        """Ask for a mark and wait until it comes."""
-        if self._stream is None or self._ended:
-            return
-        self._marked.clear()
-        with contextlib.suppress(OSError):  # the container has just gone, and its output with it
-            self._stream.sendall(b"mark\n")
-            self._marked.wait(_MARK_TIMEOUT_S)
-
-    def await_end(self) -> None:
-        """The reader ends with it."""
-        if self._reader is not None:
-            self._reader.join(END_S)
-
-    def kill(self) -> bool:
-        """It is out of reach."""
-        return False
-
-    def close(self) -> None:
-        """Close the stream; the entry point reads the end of its input and stops."""
-        stream, self._stream = self._stream, None
-        self._on_log = self._on_exit = None
-        if stream is None:
-            return
-        with contextlib.suppress(OSError):  # the container may have closed its side already
-            stream.shutdown(socket.SHUT_RDWR)
-        stream.close()
-        if self._reader is not None and self._reader is not threading.current_thread():
-            self._reader.join()
-
-    def _read(self) -> None:
-        stream = self._stream
-        while stream is not None:
-            header = _receive(stream, 8)
-            body = None if header is None else _receive(stream, struct.unpack(">I", header[4:])[0])
-            if body is None:
-                break
-            if header is not None and header[0] == _STDERR and self.on_extension_log is not None:
-                self.on_extension_log(body)
-            elif self._take(body):
-                return
-        self._log(self._pending)
-        self._end(None)
-
-    def _take(self, body: bytes) -> bool:
-        """Hand the output on; True when a mark said that the runtime has ended."""
-        text = self._pending + body
-        while (mark := self.mark.search(text)) is not None:
-            self._log(text[: mark.start()])
-            text = text[mark.end() :]
-            if self._means_end(mark):
-                return True
-        # The engine cuts the stream where its buffer ends, in the middle of a mark too.
-        cut = self.mark_beginning.search(text)
-        kept = len(text) if cut is None else cut.start()
-        self._log(text[:kept])
-        self._pending = text[kept:]
-        return False
-
-    def _means_end(self, mark: re.Match[bytes]) -> bool:
-        """What a mark says; True where nothing more is to be read."""
-        if mark[1] is not None:
-            self._end(parse_status(int(mark[1])))
-            return True
-        self._marked.set()
-        return False
-
-    def _log(self, text: bytes) -> None:
-        if text and self._on_log is not None:
-            self._on_log(text)
-
-    def _end(self, ended: Exit | None) -> None:
-        self._ended = True
-        self._marked.set()
-        if self._on_exit is not None:
-            self._on_exit(ended)
-
-
-def _receive(stream: socket.socket, count: int) -> bytes | None:
-    """Exactly `count` bytes; None when the stream ended or was closed."""
-    parts = b""
-    while len(parts) < count:
-        try:
-            part = stream.recv(count - len(parts))
-        except OSError:
-            return None
-        if not part:
-            return None
-        parts += part
-    return parts

@@ -23,11 +23,14 @@ _RECIPE: Final = 2  # part of a kept file system's name: raise it when the same 
 _SUPERBLOCK: Final = (1024, struct.Struct("<4xI48xH"))  # where it lies; blocks in all, magic number (fs/ext4/ext4.h)
 _MAGIC: Final = 0xEF53
 _CHUNK: Final = 1 << 20
-_SYS_ADMIN: Final = 1 << 21  # capability.h
+_NEEDED: Final = 1 << 21 | 1 << 19  # capability.h: CAP_SYS_ADMIN, CAP_SYS_PTRACE
 
 
 def may_administer() -> bool:
-    """Whether this process is root with CAP_SYS_ADMIN; root in a container is usually root without it."""
+    """Whether this process is root who may enter a container's namespaces, and read its processes' figures.
+
+    Root in a container is usually root without these capabilities.
+    """
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
         return False
     try:
@@ -35,7 +38,7 @@ def may_administer() -> bool:
     except OSError:  # not Linux, where there is nothing to enter or to attach either
         return False
     effective = next((int(line.split()[1], 16) for line in lines if line.startswith("CapEff:")), 0)
-    return bool(effective & _SYS_ADMIN)
+    return effective & _NEEDED == _NEEDED
 
 
 def may_attach() -> bool:
@@ -81,6 +84,10 @@ class Disk(Protocol):
         """Let the device go; it is freed when the container that mounts it is gone too."""
 
 
+class NotAttached(BackendError):
+    """The kernel gave this process no loop device."""
+
+
 class TmpDisk:
     """A disk of `size_mb` MB of free space that this process made and holds; BackendError where it cannot."""
 
@@ -90,7 +97,7 @@ class TmpDisk:
                 self.device, self._fd = loop_device.attach(str(image))
             except OSError as error:
                 message = f"the disk of {size_mb} MB for ephemeral storage was not attached: {error.strerror or error}"
-                raise BackendError(message, hint="Run `preflight doctor`.") from error
+                raise NotAttached(message, hint="Run `preflight doctor`.") from error
 
     def close(self) -> None:
         """Close the descriptor that keeps the device."""

@@ -70,11 +70,17 @@ def private_engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.soak)])
-def test_engine_that_dies_during_an_invocation(private_engine: Path, tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("number", "seconds"),
+    # An engine that is asked to end gives its containers ten seconds.
+    [(signal.SIGKILL, 3), pytest.param(signal.SIGTERM, 30, marks=pytest.mark.soak)],
+)
+def test_engine_that_dies_during_an_invocation(
+    private_engine: Path, tmp_path: Path, number: signal.Signals, seconds: int
+) -> None:
     """Status 3 and one message about the engine, whether or not the answer still came through."""
     event = tmp_path / "event.json"
-    event.write_text(json.dumps({"seconds": 3}))
+    event.write_text(json.dumps({"seconds": seconds}))
     with started(*sleeping(event, "docker")) as process:
         wait_until_busy(process, "docker")
         pid = engine_pid(private_engine)

@@ -274,6 +274,8 @@ def test_doctor_json(backend: str) -> None:
     assert found["chosen"] == backend
     (candidate,) = found["backends"]
     assert candidate["capabilities"].keys() == LIMITS
+    if candidate["capabilities"]["tmp"] == "kernel" and backend == "docker":
+        assert "let go" in candidate["facts"]["disk for /tmp"]
 
 
 def test_doctor_without_the_engine_it_was_asked_for() -> None:

@@ -158,23 +158,26 @@ def is_gone(pid: int) -> bool:
 
 
 @pytest.mark.engine
-def test_container_removed_by_somebody_else(event: Path, before: set[str]) -> None:
-    """A lost sandbox is no failure of the function: status 3, and the reason."""
-    engine = docker_engine.connect()
-    client = engine.client
-    try:
-        with started(*sleeping(event, "docker")) as process:
-            wait_until_busy(process, "docker")
-            for found in client.api.containers(filters={"label": docker_container.LABEL}):
+@pytest.mark.parametrize(("method", "path"), [("POST", "/kill"), ("DELETE", "")], ids=["kill", "rm -f"])
+def test_a_container_that_is_killed_from_outside(method: str, path: str, event: Path, before: set[str]) -> None:
+    """`docker kill` and `docker rm -f` are SIGKILL to the function, as on Lambda; what is not known then is no 0."""
+    with started(*sleeping(event, "docker"), "--json") as process:
+        wait_until_busy(process, "docker")
+        engine = docker_engine.connect()
+        try:
+            labelled = {"filters": json.dumps({"label": [docker_container.LABEL]})}
+            for found in engine.calls.call("GET", "/containers/json", query=labelled):
                 if is_owned_by(found["Labels"], process.pid):
-                    client.api.remove_container(found["Id"], force=True, v=True)
-            done = ended(process)
-        assert (done.status, done.out) == (3, ""), done.err
-        assert "lost" in done.error
-        assert done.hint
-        assert "Traceback" not in done.err
-    finally:
-        engine.close()
+                    query = {"force": "1", "v": "1"} if method == "DELETE" else None
+                    engine.calls.call(method, f"/containers/{found['Id']}{path}", query=query)
+        finally:
+            engine.close()
+        done = ended(process)
+    assert done.status == 1, done.err
+    told = json.loads(done.out)
+    assert told["error"]["type"] == "Runtime.ExitError"
+    assert told["error"]["message"].endswith("Error: Runtime exited with error: signal: killed")
+    assert told["report"]["cpu_ms"] is None
     assert left_since(before) == set()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -10,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from emulator.sandbox import cgroup, docker_engine
+from emulator.sandbox import cgroup, docker_container, docker_engine
 from emulator.sandbox.docker import DockerBackend
 from emulator.service import LambdaService
+from tests.command import wait_for
 from tests.conformance.conftest import all_functions
 from tests.leaks import left_since
 
@@ -39,6 +41,24 @@ def test_the_engine_pauses_what_has_been_idle_for_a_while(service_by_engine: Lam
         assert told.error is None, told.log
         assert told.payload["gap"] > 0.5
         time.sleep(PAUSE_S)
+
+
+def test_a_runtime_that_died_while_nothing_ran() -> None:
+    """On v2 SIGKILL ends it although it is frozen, and the shell, which is frozen too, cannot tell."""
+    script = "sleep 600 & read _; wait"
+    with subprocess.Popen(["/bin/sh", "-c", script], stdin=subprocess.PIPE, start_new_session=True) as entry:
+        try:
+            wait_for(lambda: docker_container.runtime_of(entry.pid) is not None)
+            runtime = docker_container.runtime_of(entry.pid)
+            assert runtime is not None
+            entry.send_signal(signal.SIGSTOP)
+            assert not docker_container.has_dead_child(entry.pid)
+            os.kill(runtime, signal.SIGKILL)
+            wait_for(lambda: docker_container.has_dead_child(entry.pid))
+            assert docker_container.runtime_of(entry.pid) is None
+        finally:
+            os.killpg(entry.pid, signal.SIGKILL)
+    assert not docker_container.has_dead_child(entry.pid)
 
 
 def test_what_was_idle_for_long_is_closed(tmp_path: Path) -> None:

@@ -20,14 +20,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emulator.sandbox.base import Exit
-from emulator.sandbox.docker_stdio import MOUNT, Attached, Pipes
+from emulator.sandbox.docker_attached import Attached
+from emulator.sandbox.docker_stdio import MOUNT, Pipes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PATIENCE_S = 60
-EXIT = b"\0preflight-exit %d\n"
-MARK = b"\0preflight-mark\n"
+EXIT = b"\0preflight-exit %d 0\n"
+MARK = b"\0preflight-mark \n"
 
 
 @pytest.fixture(autouse=True)
@@ -215,14 +216,16 @@ def test_the_end_of_a_stream(engine: Engine, status: int, end: Exit) -> None:
 @settings(max_examples=60)
 @given(
     output=st.lists(
-        st.sampled_from([b"a", b"\0", b"\0p", b"preflight-", b"\0preflight-exit ", b"\0preflight-mark", b"\n", b"1"]),
+        st.sampled_from(
+            [b"a", b"\0", b"\0p", b"preflight-", b"\0preflight-exit ", b"\0preflight-mark ", b"\n", b"1", b" 2"]
+        ),
         max_size=8,
     ).map(b"".join),
     cuts=st.lists(st.integers(0, 80), max_size=6),
 )
 def test_frames_may_be_cut_anywhere(output: bytes, cuts: list[int]) -> None:
     """In a mark too: neither a byte of output nor the end gets lost."""
-    if MARK in output or b"\0preflight-exit 1" in output:
+    if b"\0preflight-mark " in output or b"\0preflight-exit 1" in output:
         return  # the function forges marks: it harms itself alone
     whole = output + EXIT % 139
     edges = [0, *sorted({min(cut, len(whole)) for cut in cuts}), len(whole)]
@@ -232,7 +235,7 @@ def test_frames_may_be_cut_anywhere(output: bytes, cuts: list[int]) -> None:
         assert engine.ear.log() == output
 
 
-@pytest.mark.parametrize("rest", [b"", b"\0", b"\0pre", b"\0preflight-exit 13", b"last words"])
+@pytest.mark.parametrize("rest", [b"", b"\0", b"\0pre", b"\0preflight-exit 13", b"\0preflight-exit 1 4", b"last words"])
 def test_a_stream_that_breaks_off(engine: Engine, rest: bytes) -> None:
     """The container is gone; what it had written is kept, also what might have become a mark."""
     engine.write(b"out\n" + rest)
@@ -262,6 +265,36 @@ def test_a_flush_waits_for_the_mark(engine: Engine) -> None:
     engine.attached.flush()
     assert engine.ear.log() == b"before\n"
     shell.join()
+
+
+def test_disk_traffic_is_asked_for(engine: Engine) -> None:
+    """A plain mark tells of none, so what an earlier one told is not told again."""
+
+    def shell_answers(mark: bytes) -> threading.Thread:
+        def answer() -> None:
+            assert engine.stream.recv(5) == b"disk\n"
+            engine.write(mark)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        return thread
+
+    for mark, told in ((b"\0preflight-mark 4096\n", 4096), (MARK, None)):
+        answering = shell_answers(mark)
+        assert engine.attached.disk_traffic() == told
+        answering.join()
+
+
+def test_disk_traffic_after_the_end(engine: Engine) -> None:
+    """The last mark has told it, and the listener itself is not made to wait for itself."""
+    heard: list[int | None] = []
+    engine.attached.close()
+    with closing(Engine()) as other:
+        attached = other.attached
+        other.write(EXIT.replace(b" 0", b" 77") % 0)
+        assert other.ear.end() == Exit(status=0)
+        heard.append(attached.disk_traffic())
+    assert heard == [77]
 
 
 def test_a_flush_after_the_end(engine: Engine) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import shutil
 import subprocess
@@ -14,7 +15,8 @@ from typing import IO, TYPE_CHECKING
 
 import pytest
 
-from emulator.sandbox.docker_stdio import ATTACH_ENTRY, MOUNT, PIPES_ENTRY, parse_status
+from emulator.sandbox.docker_attached import ATTACH_ENTRY
+from emulator.sandbox.docker_stdio import MOUNT, PIPES_ENTRY, parse_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -171,7 +173,7 @@ def test_a_program_that_cannot_be_started_on_a_stream(shell_path: str, command: 
     """The same as over pipes."""
     with attached(shell_path, command) as (_, stdin, output):
         stdin.write(b"go\n")
-        assert read_line(output) == b"\0preflight-exit %d\n" % status
+        assert end_told(read_line(output)) == status
 
 
 @pytest.mark.parametrize(("command", "status"), ENDS)
@@ -280,7 +282,7 @@ def test_the_end_on_a_stream(shell_path: str, command: str, status: int) -> None
         rest = read_line(output)
         if status == 127:  # the runtime's own shell complains there
             rest = read_line(output)
-        assert rest == b"\0preflight-exit %d\n" % status
+        assert end_told(rest) == status
         stdin.close()
         process.wait(PATIENCE_S)
         assert drained(output) == b""
@@ -303,8 +305,38 @@ def test_marks_on_a_stream(shell_path: str, tmp_path: Path) -> None:
                 connection.write(word)
                 assert read_line(output) == word
                 stdin.write(b"mark\n")
-                assert read_line(output) == b"\0preflight-mark\n"
-        assert read_line(output) == b"\0preflight-exit 0\n"
+                assert read_line(output) == b"\0preflight-mark \n"
+        assert end_told(read_line(output)) == 0
+
+
+@pytest.mark.parametrize("shell_path", SHELLS)
+def test_disk_traffic_on_a_stream(shell_path: str, tmp_path: Path) -> None:
+    """What was written to a disk is told on demand, and at the end by who waited for the writer."""
+    size = 16 * 1024 * 1024
+    os.mkfifo(tmp_path / "connection")
+    code = f"""
+open({str(tmp_path / "file")!r}, "wb").write(bytes({size}))
+print("written", flush=True)
+open({str(tmp_path / "connection")!r}).read()
+"""
+    with attached(shell_path, python(code)) as (_, stdin, output):
+        stdin.write(b"go\n")
+        assert read_line(output) == b"written\n"
+        stdin.write(b"disk\n")
+        told = re.fullmatch(rb"\0preflight-mark (\d+)\n", read_line(output))
+        assert told is not None
+        assert int(told[1]) >= size
+        (tmp_path / "connection").write_bytes(b"")
+        ended = re.fullmatch(rb"\0preflight-exit 0 (\d+)\n", read_line(output))
+        assert ended is not None
+        assert int(ended[1]) >= size
+
+
+def end_told(line: bytes) -> int:
+    """Give the status that the last mark tells."""
+    told = re.fullmatch(rb"\0preflight-exit (\d+) \d+\n", line)
+    assert told is not None, line
+    return int(told[1])
 
 
 @pytest.mark.parametrize("shell_path", SHELLS)
@@ -314,7 +346,7 @@ def test_the_end_of_the_stream_ends_the_script(shell_path: str, gone: bytes) -> 
     with attached(shell_path, shell("exit 0")) as (process, stdin, output):
         stdin.write(gone)
         if gone:
-            assert read_line(output) == b"\0preflight-exit 0\n"
+            assert end_told(read_line(output)) == 0
         stdin.close()
         assert process.wait(PATIENCE_S) == (0 if gone else 125)
 

@@ -176,6 +176,33 @@ def test_a_batch_over_the_limit_is_refused_with_the_limit(service: LambdaService
 
 
 @pytest.mark.parametrize("task", TASKS)
+def test_a_refusal_is_one_clear_line(service: LambdaService, task: str) -> None:
+    """Of every kind of bad input: what is wrong and what was expected, in log and answer, and no frame of anybody's."""
+    half = "\ud800"
+    given: list[object] = [
+        None,
+        1,
+        "text",
+        [],
+        {},
+        {"Records": [3]},
+        dict.fromkeys(single(task, ""), 7),
+        single(task, " "),
+        single(task, half),
+    ]
+    given += [{"texts": []}, {"texts": "a"}] if task == "sentiment" else [{"pairs": []}, {"pairs": [["a"]]}]
+    for event in given:
+        result = invoke(service, task, event)
+        assert result.error is not None, event
+        assert (result.error.type, result.error.stack_trace) == ("InvalidInput", ()), event
+        assert "\n" not in result.error.message
+        said = [line for line in result.log.splitlines() if "RequestId: " not in line]
+        # The runtime client writes its heading whatever follows.
+        assert said == [f"[ERROR] InvalidInput: {result.error.message}", "Traceback (most recent call last):"], event
+    assert_answer(task, payload(service, task, single(task, "All is well again.")))
+
+
+@pytest.mark.parametrize("task", TASKS)
 def test_any_json_is_answered_or_refused(service: LambdaService, task: str) -> None:
     """Whatever comes in, the environment lives on and the only error is InvalidInput."""
     keys = ["text", "texts", "sentence1", "sentence2", "pairs", "body", "Records", "httpMethod", "requestContext"]

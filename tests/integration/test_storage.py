@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
+import tempfile
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
-from emulator.sandbox import ext4
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from emulator.sandbox import docker_container, ext4, storage
 
 BLOCK = 4096
 MIB = 1024 * 1024
@@ -61,3 +61,17 @@ def test_the_root_folder_is_tmp(tmp_path: Path) -> None:
     names = set(re.findall(r"\)\s+(\S+)", debugfs(image, "ls /")))
     assert "lost+found" not in debugfs(image, "ls /")
     assert names <= {".", ".."}
+
+
+@pytest.mark.engine
+@pytest.mark.skipif(not storage.may_attach(), reason="only root may attach a loop device")
+def test_the_disk_has_no_page_cache_of_its_own() -> None:
+    """On cgroup v2 the kernel charges that to the function too: a deleted file looked like memory."""
+    folder = Path(docker_container.scratch_folder())
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            os.close(os.open(f"/proc/self/fd/{probe.fileno()}", os.O_RDWR | os.O_DIRECT))
+    except OSError:
+        pytest.skip(f"the file system of {folder} knows no direct I/O")
+    with closing(storage.TmpDisk(512, folder)) as disk:
+        assert Path("/sys/block", Path(disk.device).name, "loop", "dio").read_text() == "1\n"

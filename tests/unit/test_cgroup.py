@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from emulator.sandbox import cgroup
 from emulator.sandbox.base import Figures
 from emulator.sandbox.cgroup_texts import (
     Membership,
@@ -23,6 +25,9 @@ from emulator.sandbox.cgroup_texts import (
     parse_number,
     parse_proc_cgroup,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 MB = 1024 * 1024
 
@@ -355,3 +360,97 @@ def test_figures_of_nothing_are_unknown() -> None:
 def test_a_peak_without_the_cache_is_not_a_need() -> None:
     """The cache in it cannot be told, so the figure is not either."""
     assert figures_from_texts({"memory.peak": str(300 * MB)}).memory_peak_bytes is None
+
+
+class Group:
+    """A control group of one process whose disk traffic this process may not read."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.io: str | None = None
+        self.asked = 0
+        self.told: int | None = None
+        (folder / "cgroup.procs").write_text("7\n")
+        (folder / "memory.stat").write_text("file 0\nshmem 0\n")
+        self.peak(20)
+        status = "VmHWM:\t 10240 kB\nRssFile:\t 0 kB\n"
+        texts: dict[str, Callable[[], str | None]] = {
+            "/proc/7/status": lambda: status,
+            "/proc/7/io": lambda: self.io,
+            f"{folder}/cgroup.procs": lambda: "7",
+        }
+        monkeypatch.setattr(cgroup, "_read_whole", lambda path: texts[path]())
+        self.group = cgroup.ControlGroup(dict.fromkeys(("memory", "cpuacct"), folder), unified=True)
+        self.group.ask_disk = self.ask
+
+    def peak(self, megabytes: int) -> None:
+        """The kernel's peak, page cache and all."""
+        (self.folder / "memory.peak").write_text(f"{megabytes * MB}\n")
+
+    def ask(self) -> int | None:
+        """The container's shell."""
+        self.asked += 1
+        return self.told
+
+    def figure(self) -> int:
+        """The memory figure in MB."""
+        peak = self.group.figures().memory_peak_bytes
+        assert peak is not None
+        return peak // MB
+
+
+@pytest.fixture
+def group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Group]:
+    """Give one, and let it go."""
+    made = Group(tmp_path, monkeypatch)
+    yield made
+    made.group.close()
+
+
+def test_disk_traffic_that_may_not_be_read_is_asked_for(group: Group) -> None:
+    """A file of 150 MB, gone before we looked, is no memory; what is asked once is remembered."""
+    group.told = 150 * MB
+    group.peak(170)
+    assert group.figure() == 20
+    group.told = None
+    assert group.figure() == 20
+
+
+def test_nobody_is_asked_where_it_changes_nothing(group: Group) -> None:
+    """Whoever answers takes the function's CPU time for it: once for each new height, and never where we may read."""
+    group.told = 0
+    assert [group.figure() for _ in range(3)] == [20, 20, 20]
+    assert group.asked == 1
+    (group.folder / "memory.peak").write_text(f"{20 * MB + 256 * 1024 - 1}\n")
+    assert group.group.figures().memory_peak_bytes == 20 * MB
+    assert group.asked == 1
+    (group.folder / "memory.peak").write_text(f"{20 * MB + 256 * 1024}\n")
+    assert group.group.figures().memory_peak_bytes == 20 * MB + 256 * 1024
+    assert group.asked == 2
+    group.io = "read_bytes: 0\nwrite_bytes: 0\n"
+    group.peak(22)
+    assert group.figure() == 22
+    assert group.asked == 2
+
+
+def test_a_height_that_nobody_can_explain_is_not_told(group: Group) -> None:
+    """The last that was sure stays; without one, the kernel's is all there is."""
+    assert group.figure() == 20
+    group.peak(170)
+    assert group.figure() == 20
+    assert group.asked == 2
+
+
+def test_a_group_that_somebody_else_has_removed(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What CPU time it had is not known, and no 0; the memory that was seen was needed."""
+    group.group.close()
+    (group.folder / "cpu.stat").write_text("usage_usec 2000000\nthrottled_usec 0\n")
+    again = cgroup.ControlGroup(group.group.folders, unified=True)
+    again.ask_disk = group.ask
+    assert again.figures().cpu_seconds == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(cgroup, "_pread", lambda _: None)
+        gone = again.figures()
+    assert (gone.cpu_seconds, gone.throttled_seconds, gone.memory_peak_bytes) == (None, None, 20 * MB)
+    again.close()
+    assert again.figures().cpu_seconds == 2

@@ -401,3 +401,48 @@ def test_scratch_folder_can_be_written() -> None:
     """Whatever this machine has."""
     assert os.access(docker_container.scratch_folder(), os.W_OK)
     assert Path(docker_container.scratch_folder()).is_dir()
+
+
+def ended(*, status: int | None, oom: bool = False, inspected: bool = True) -> Exit:
+    """How a container ended for which the engine tells these."""
+    calls = FakeCalls()
+    if status is not None:
+        calls.route("POST /containers/c/wait", lambda *_: {"StatusCode": status})
+    if inspected:
+        calls.route("GET /containers/c/json", lambda *_: {"State": {"OOMKilled": oom, "ExitCode": 0}})
+    return docker_container.how_it_ended(calls, "c", None)
+
+
+@pytest.mark.parametrize("inspected", [True, False], ids=["there", "removed meanwhile"])
+def test_a_container_that_was_killed_from_outside(inspected: bool) -> None:  # noqa: FBT001 - a column of the table
+    """`docker kill`: told as on Lambda, and not by the 0 that the engine tells in the first moment."""
+    assert ended(status=137, inspected=inspected) == Exit(signal=9)
+    assert ended(status=None, inspected=False) == Exit(signal=9)
+
+
+def test_a_container_whose_memory_was_exhausted() -> None:
+    """The engine saw the kernel kill its first process."""
+    assert ended(status=137, oom=True) == Exit(signal=9, out_of_memory=True)
+
+
+@pytest.mark.parametrize("status", [0, 125, 136, 138])
+def test_a_container_that_ended_by_itself(status: int) -> None:
+    """That is none of the function's doing: its entry point waits for us."""
+    assert ended(status=status) == Exit(lost=f"the container ended with status {status}")
+
+
+def test_an_engine_that_does_not_say_how_a_container_ended() -> None:
+    """It is the engine's trouble, in its own words where it has some."""
+    calls = FakeCalls()
+    calls.trouble = ConnectionResetError("gone")
+    assert docker_container.how_it_ended(calls, "c", None).lost == "the Docker engine went away (gone)"
+    calls.trouble = EngineRefused(500, "no more")
+    assert docker_container.how_it_ended(calls, "c", None).lost == "the Docker engine says: no more"
+
+
+def test_an_engine_that_is_stopped_takes_its_containers_along() -> None:
+    """It kills them, which is no signal to the function."""
+    calls = FakeCalls()
+    calls.route("POST /containers/c/wait", lambda *_: {"StatusCode": 137})
+    calls.stopped = True
+    assert "engine was stopped" in (docker_container.how_it_ended(calls, "c", None).lost or "")

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emulator.sandbox.base import Exit
-from emulator.sandbox.docker_stdio import ATTACH_ENTRY, PIPES_ENTRY, keeping, parse_status
+from emulator.sandbox.docker_attached import ATTACH_ENTRY
+from emulator.sandbox.docker_stdio import PIPES_ENTRY, keeping, parse_status
 
 
 @pytest.mark.parametrize(

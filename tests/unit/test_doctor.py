@@ -21,6 +21,7 @@ from tests.fakes import FakeBackend, capabilities
 
 if TYPE_CHECKING:
     from emulator.sandbox import Choice
+    from emulator.sandbox.base import Capabilities
 
 CONFIG = """#
 # Automatically generated file; DO NOT EDIT.
@@ -165,12 +166,23 @@ class Docker(FakeBackend):
 
     def __init__(self, _: object, *, transport: str = "namespace", images: tuple[str, ...] = ()) -> None:
         super().__init__()
+        self.tried = False
         self.transport = transport
         self._there = images
 
     def images(self) -> list[str]:
         """As given."""
         return list(self._there)
+
+    def try_disk(self) -> str:
+        """After it, the backend knows better."""
+        self.tried = True
+        return "tried, in vain: no devices"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the trial found."""
+        return capabilities(tmp="none" if self.tried else "kernel")
 
     def advice(self) -> list[str]:
         """One sentence."""
@@ -227,6 +239,8 @@ def test_examination_of_an_engine(machine: Machine, transport: str, words: str) 
     candidate = examine("docker").backends[0]
     assert candidate.facts["engine"] == "20.10.24 at unix:///x"
     assert words in candidate.facts["Runtime API"]
+    assert candidate.facts["disk for /tmp"] == "tried, in vain: no devices"
+    assert candidate.capabilities == capabilities(tmp="none")
     assert candidate.facts["images"] == "python3.12, python3.13"
     assert candidate.advice == ("Run as root.",)
 

@@ -101,13 +101,16 @@ def test_a_tool_that_is_not_there(tmp_path: Path) -> None:
     assert "e2fsprogs" in (caught.value.hint or "")
 
 
-@pytest.mark.parametrize(("capabilities", "is_one"), [("000001ffffffffff", True), ("00000000a80425fb", False)])
-def test_an_administrator_is_root_with_the_capability(
+@pytest.mark.parametrize(
+    ("capabilities", "is_one"),
+    [("000001ffffffffff", True), ("00000000a80425fb", False), ("000001fffff7ffff", False), ("000001ffffdfffff", False)],
+)
+def test_an_administrator_is_root_with_both_capabilities(
     monkeypatch: pytest.MonkeyPatch,
     capabilities: str,
     is_one: bool,  # noqa: FBT001 - a column of the table
 ) -> None:
-    """The second is what Docker leaves root in a container."""
+    """The second is what Docker leaves root in a container; the others lack CAP_SYS_PTRACE and CAP_SYS_ADMIN alone."""
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(Path, "read_text", lambda *_, **__: f"Name:\tpython\nCapEff:\t{capabilities}\n")
     assert storage.may_administer() is is_one

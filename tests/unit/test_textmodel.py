@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
+import traceback
 from typing import Any
 
 import pytest
@@ -56,6 +58,21 @@ def test_a_plain_event_gives_the_plain_answer() -> None:
     with pytest.raises(InvalidInput, match=r"^the event is no string$") as caught:
         callers.serve(3, shout)
     assert [entry.name for entry in caught.traceback[1:]] == ["serve"]
+
+
+def test_on_lambda_a_refusal_has_no_stack_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what fails otherwise afterwards has one again; in somebody else's process nothing of this is touched."""
+    monkeypatch.delenv("AWS_LAMBDA_RUNTIME_API", raising=False)
+    with pytest.raises(InvalidInput):
+        callers.serve(3, shout)
+    assert not hasattr(sys, "tracebacklimit")
+    monkeypatch.setenv("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001")
+    with pytest.raises(InvalidInput) as caught:
+        callers.serve({"Records": [3]}, shout)
+    frames = traceback.extract_tb(caught.tb)
+    assert callers.serve("a", shout) == {"shout": "A"}
+    assert frames == []
+    assert not hasattr(sys, "tracebacklimit")
 
 
 @pytest.mark.parametrize("request_of", [rest, url])

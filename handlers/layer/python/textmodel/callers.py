@@ -13,6 +13,8 @@ for an SQS event source", 2026-07).
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Callable
 
 from textmodel.checking import InvalidInput, name_of
@@ -22,16 +24,31 @@ Answer = Callable[[object], dict[str, object]]
 
 
 def serve(event: object, answer: Answer) -> dict[str, object]:
-    """Answer whoever calls, in the form that this caller understands."""
-    if isinstance(event, dict):
-        if is_http(event):
-            return serve_http(event, answer)
-        if isinstance(event.get("Records"), list):
-            return serve_queue(event["Records"], answer)
+    """Answer whoever calls, in the form that this caller understands.
+
+    A refusal has no stack trace on Lambda: it is the caller's mistake, and where we noticed it tells them nothing.
+    """
+    show_traces(on=True)
     try:
+        if isinstance(event, dict):
+            if is_http(event):
+                return serve_http(event, answer)
+            if isinstance(event.get("Records"), list):
+                return serve_queue(event["Records"], answer)
         return answer(event)
     except InvalidInput as refused:
-        raise refused.with_traceback(None) from None  # the caller's mistake: where we noticed it tells them nothing
+        show_traces(on=False)
+        raise refused.with_traceback(None) from None
+
+
+def show_traces(*, on: bool) -> None:
+    """Whether the runtime client writes frames to the log and into the answer (awslambdaric 4.0: `extract_tb`)."""
+    if "AWS_LAMBDA_RUNTIME_API" not in os.environ:  # elsewhere the process is not ours
+        return
+    if not on:
+        sys.tracebacklimit = 0
+    elif hasattr(sys, "tracebacklimit"):
+        del sys.tracebacklimit
 
 
 def is_http(event: dict[str, object]) -> bool:
