@@ -37,6 +37,7 @@ demo: $(VENV)/.run handlers-build ## real invocations of the reference functions
 	@scripts/demo
 
 test: refuse-in-ci lint handlers-build ## lint, types, import rules and all tests (ENGINE=no: without those that need Docker)
+	@scripts/browser >/dev/null
 	@$(with_engine); $(PY) -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
 
 soak: refuse-in-ci $(VENV)/.test handlers-build ## the tests that run for minutes

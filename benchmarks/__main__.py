@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 from rich.console import Console
 
-from benchmarks import accuracy, cold, machine, peers, report, serve, starts, warm
+from benchmarks import accuracy, cold, golden, machine, peers, plugin, report, serve, starts, warm
 from benchmarks.bed import open_bed
 from benchmarks.rows import PARTS, Part, Row, all_pass, not_measured
 from emulator.errors import Interrupted, PreflightError
@@ -108,6 +108,8 @@ def _measure(bed: Bed, options: argparse.Namespace, outcome: Outcome) -> None:
             "cpu": lambda: accuracy.measure_cpu(bed, options.repeats),
             "starts": lambda: starts.measure(bed, options.repeats),
             "serve": lambda: serve.measure(bed, beside.get()[1], options.preflight, options.trips),
+            "golden": lambda: golden.measure(bed, options.repeats),
+            "plugin": lambda: plugin.measure(bed, options.repeats),
         }
         for part in PARTS:
             if part in options.skip:

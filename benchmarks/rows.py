@@ -8,8 +8,8 @@ from typing import Any, Final, Literal
 
 from benchmarks.stats import Estimate
 
-Part = Literal["cold", "warm", "memory", "cpu", "starts", "serve"]
-PARTS: Final[tuple[Part, ...]] = ("cold", "warm", "memory", "cpu", "starts", "serve")
+Part = Literal["cold", "warm", "memory", "cpu", "starts", "serve", "golden", "plugin"]
+PARTS: Final[tuple[Part, ...]] = ("cold", "warm", "memory", "cpu", "starts", "serve", "golden", "plugin")
 Verdict = Literal["PASS", "FAIL", "NOT MEASURED", ""]
 
 TITLES: Final[Mapping[Part, str]] = {
@@ -19,6 +19,8 @@ TITLES: Final[Mapping[Part, str]] = {
     "cpu": "CPU used by a busy loop",
     "starts": "what a start consists of",
     "serve": "start-lambda",
+    "golden": "golden cases",
+    "plugin": "the pytest plugin in a project that does not use it",
 }
 COLD_NAME: Final = "preflight invoke / sam local invoke"
 WARM_P50_NAME: Final = "service.invoke / RIE, p50"
@@ -27,11 +29,17 @@ WARM_P99_NAME: Final = "service.invoke / RIE, p99"
 READY_NAME: Final = "environment ready / docker run"
 SERVE_P50_NAME: Final = "boto3 to start-lambda / to RIE, p50"
 
+GOLDEN_ONE_NAME: Final = "a golden case / a plain loop's turn, one environment"
+GOLDEN_MANY_NAME: Final = "the same, as many as the machine holds"
+PLUGIN_NAME: Final = "pytest with the plugin - without"
+
 COLD_RATIO: Final = 0.15  # whole process of `preflight invoke` to that of `sam local invoke`
 WARM_P50_RATIO: Final = 0.5  # round trip through `service.invoke` to one through RIE
 WARM_P99_RATIO: Final = 1.0
 READY_RATIO: Final = 1.3  # an environment made ready to `docker run` of the same image and command
 SERVE_P50_RATIO: Final = 1.0
+GOLDEN_RATIO: Final = 1.25  # time a case; 0.8 times the loop's throughput
+PLUGIN_MS: Final = 50.0
 MEMORY_ERROR_PCT: Final = 3.0
 CPU_ERROR_POINTS: Final = 1.0
 
@@ -70,6 +78,8 @@ def not_measured(part: Part, why: str) -> list[Row]:
         "cpu": (("error", "points", CPU_ERROR_POINTS),),
         "starts": ((READY_NAME, "x", READY_RATIO),),
         "serve": ((SERVE_P50_NAME, "x", SERVE_P50_RATIO),),
+        "golden": ((GOLDEN_ONE_NAME, "x", GOLDEN_RATIO), (GOLDEN_MANY_NAME, "x", GOLDEN_RATIO)),
+        "plugin": ((PLUGIN_NAME, "ms", PLUGIN_MS),),
     }
     return [
         Row(part=part, name=name, unit=unit, estimate=None, at_most=at_most, note=why)

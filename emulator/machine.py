@@ -39,5 +39,5 @@ class Disturbance:
 
     @property
     def quiet(self) -> bool:
-        """Whether nothing was found that makes wall times doubtful; CPU times hold either way."""
+        """Whether nothing was found that makes wall times doubtful; CPU times hold better."""
         return not self.notes

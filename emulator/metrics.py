@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from emulator.config import FunctionConfig
-from emulator.cost import per_million_usd
-from emulator.evaluation import Evaluation
-from emulator.intervals import Estimate, mean, percentile
+from emulator.golden.evaluation import Evaluation
+from emulator.intervals import Estimate, mean, median_of_least, percentile
 from emulator.machine import Disturbance
 from emulator.package import Weight
+from emulator.pricing.cost import per_million_usd
 
 Start = Literal["cold", "warm"]
 PageCache = Literal["warm", "dropped", "as found"]
@@ -40,6 +40,9 @@ class Sample:
     """The error's type and message, None for an answer."""
     concurrent: bool = False
     """Others of this function ran at the same time: its wall times are not used, its CPU time and memory are."""
+    round: int = 0
+    place: int | None = None
+    """Which event of its round, to find the same work in others; None for a start and in a test."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +66,7 @@ class MemoryPoint:
 class Evidence:
     """Everything that one run knows of one function; None and empty for what was not measured.
 
-    `samples` are in the order of the run: cold starts, then warm calls, then golden cases.
+    `samples` are in the order of the run: rounds of a cold start and warm calls, the golden cases in the first.
     """
 
     config: FunctionConfig
@@ -159,9 +162,9 @@ def _package(size: Callable[[Weight], int | None]) -> Measure:
     def measure(evidence: Evidence, metric: Metric) -> Measurement:
         if evidence.weight is None:
             return _measurement(metric, None, _NOT_ASKED)
-        found = size(evidence.weight)
-        if found is None:
-            return _measurement(metric, None, "the package was not compressed")
+        if (found := size(evidence.weight)) is None:
+            why = "the package was not compressed" if evidence.config.image is None else "an image is not zipped"
+            return _measurement(metric, None, why)
         return _exact(metric, found / _MIB)
 
     return measure
@@ -252,7 +255,9 @@ def _quality(evidence: Evidence, metric: Metric) -> Measurement:
 def _errors(evidence: Evidence, metric: Metric) -> Measurement:
     if not evidence.samples:
         return _measurement(metric, None, "nothing was invoked")
-    failed = [sample.error for sample in evidence.samples if sample.error is not None]
+    first = {one.place for one in evidence.samples if one.error is not None and one.round == 0}
+    again = [one for one in evidence.samples if one.round and one.place is not None and one.place in first]
+    failed = [one.error for one in evidence.samples if one.error is not None and one not in again]
     return _exact(metric, len(failed), failed[0][:_SHOWN] if failed else "", n=len(evidence.samples))
 
 
@@ -283,6 +288,16 @@ def _init_cpu(evidence: Evidence, metric: Metric) -> Measurement:
 
 def _warm(figure: Callable[[Sample], float | None], percent: float, none: str = _NO_WARM) -> Measure:
     return _percentile(lambda evidence: evidence.warm, figure, percent, none)
+
+
+def _cpu(evidence: Evidence, metric: Metric) -> Measurement:
+    """Of the same events called in several rounds, the least of each: neighbours only ever add to CPU time."""
+    raw = _warm(lambda sample: sample.cpu_ms, 50, _NO_CPU)(evidence, metric)
+    found = ((one.round, one.place, one.cpu_ms) for one in evidence.warm)
+    least = median_of_least((n, place, ms) for n, place, ms in found if place is not None and ms is not None)
+    if least is None:
+        return raw
+    return _measurement(metric, least, f"each event's least of its rounds; median of all {raw.n}: {raw.value:.4g} ms")
 
 
 METRICS: Final[tuple[Metric, ...]] = (
@@ -345,8 +360,8 @@ METRICS: Final[tuple[Metric, ...]] = (
         name="cpu.p50_ms",
         unit="ms",
         worse="higher",
-        what="median CPU time of warm calls",
-        measure=_warm(lambda s: s.cpu_ms, 50, _NO_CPU),
+        what="median over the events of warm calls of the least CPU time that a round needed",
+        measure=_cpu,
     ),
     Metric(
         name="memory.max_mb",

@@ -9,16 +9,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from emulator import output_files, report_files
+from emulator import output_files
 from emulator.console import capability_text
 from emulator.doctor import kernel_hz
 from emulator.errors import ConfigurationError
-from emulator.evaluation_text import folded
-from emulator.gates import number
+from emulator.gates.verdicts import number
+from emulator.golden.text import folded
 from emulator.intervals import SEED
 from emulator.metrics import Evidence, Measurement
 from emulator.pytest_plugin_record import Figures
-from emulator.report import FunctionReport, Report
+from emulator.report import files as report_files
+from emulator.report.base import FunctionReport, Report
 from emulator.surroundings import read_machine
 
 _OPTION: Final = "--lambda-report"
@@ -66,7 +67,8 @@ def summary(tests: Sequence[Figures]) -> Iterator[str]:
         for function in one.functions:
             yield from _lines(function)
     if any(_disturbed(function.evidence) for one in tests for function in one.functions):
-        yield from folded("disturbed: ", "others used the machine meanwhile; wall times are doubtful, CPU times hold")
+        doubt = "wall times are doubtful, CPU times hold better"
+        yield from folded("disturbed: ", f"others used the machine meanwhile; {doubt}")
 
 
 def report(tests: Sequence[Figures], *, started: float, interrupted: bool) -> Report:

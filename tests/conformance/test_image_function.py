@@ -18,6 +18,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from emulator.errors import BackendError, ConfigurationError
+from emulator.limits import MIB
+from emulator.measure import weighed
+from emulator.metrics import Evidence, measure_all
 from emulator.sandbox import interpreters, rootfs
 from emulator.sandbox.rootfs import Member
 from tests.conformance.conftest import EXTENSIONS, IMAGE, ROOT, RUNTIME, Lab
@@ -257,3 +260,14 @@ def test_an_extension_of_an_image_that_cannot_be_started(images: Lab) -> None:
     result = images.cold("ImageExtendedDenied")
     assert_platform_error(result, "Extension.LaunchError", "fork/exec /opt/extensions/recorder: permission denied")
     assert "EXTENSION\tName: recorder\tState: LaunchError\tEvents: []\tError Type: PermissionDenied\n" in result.log
+
+
+def test_images_are_weighed_before_they_are_measured(images: Lab) -> None:
+    """As the engine has them: a figure that a gate on `package.unzipped_mb` judges."""
+    config = images.functions["ImageCommand"]
+    weight = weighed(config)
+    assert weight.unzipped_bytes == weight.code_bytes > MIB
+    assert weight.parts[0].kind == "image"
+    found = {one.name: one for one in measure_all(Evidence(config=config, page_cache="warm", weight=weight))}
+    assert found["package.unzipped_mb"].value == weight.unzipped_bytes / MIB
+    assert found["package.zipped_mb"].note == "an image is not zipped"

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,13 +15,12 @@ from typing import Final, Literal
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from emulator import report_files
-from emulator.evaluation import Score
+from emulator.golden.evaluation import Score
+from emulator.report import files as report_files
+from tests.command import ROOT
 from tests.reports import evaluation, evidence, holding, report
 
-CHROMIUM: Final = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None
-)
+pytestmark = pytest.mark.xdist_group("browser")  # one browser for all
 NASTY: Final = (
     """</style><script>console.error("ran")</script><img src="http://192.0.2.1/x" onerror="alert(1)"> & 'a'"""
 )
@@ -61,12 +60,16 @@ class Seen:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The machine's own Chromium."""
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium on this machine (Debian: apt-get install chromium)")
+    """The machine's own Chromium, started once; in CI it must be there."""
+    found = subprocess.run([ROOT / "scripts" / "browser", "find"], stdout=subprocess.PIPE, text=True, check=False)
+    if found.returncode:
+        message = "there is no Chromium on this machine: scripts/browser installs one, or says what to do"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
     with sync_playwright() as playwright:
         # It refuses to run as root with its sandbox; the pages are our own.
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        chromium = playwright.chromium.launch(executable_path=found.stdout.strip(), args=["--no-sandbox"])
         yield chromium
         chromium.close()
 
@@ -89,9 +92,9 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-@pytest.fixture(params=[(size, scheme) for size in SIZES for scheme in SCHEMES], ids=str)
+@pytest.fixture(scope="module", params=[(size, scheme) for size in SIZES for scheme in SCHEMES], ids=str)
 def seen(request: pytest.FixtureRequest, browser: Browser, path: Path) -> Iterator[Seen]:
-    """The report as one reader has it."""
+    """The report as one reader has it, loaded once for all that is asked of it."""
     (width, height), scheme = request.param
     context = browser.new_context(
         viewport={"width": width, "height": height}, color_scheme=scheme, offline=True, reduced_motion="reduce"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emulator.intervals import mean, percentile
+from emulator.intervals import mean, median_of_least, percentile
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=60), st.sampled_from([50.0, 95.0, 99.0, 100.0]))
@@ -60,3 +60,37 @@ def test_more_values_narrow_it() -> None:
         return found.high - found.low
 
     assert width([1.0, 2.0, 3.0, 4.0] * 25) < width([1.0, 2.0, 3.0, 4.0]) / 2
+
+
+def test_the_least_of_rounds_is_not_what_neighbours_make_of_it() -> None:
+    """Two places of 1 and 3, of which most tries were disturbed; one that came once only is left out."""
+    told = [(0, 0, 1.0), (0, 1, 9.0), (1, 0, 8.0), (1, 1, 3.0), (2, 0, 4.0), (2, 1, 7.0), (0, 2, 1000.0)]
+    found = median_of_least(told)
+    assert found is not None
+    assert (found.value, found.n, found.method) == (2.0, 6, "rounds")
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low <= 2.0 < found.high
+
+
+def test_rounds_that_agree_have_no_interval_worth_its_name() -> None:
+    """It is the value; two rounds are too few for one, and one has nothing to take the least of."""
+    found = median_of_least((turn, place, float(place)) for turn in range(3) for place in range(5))
+    assert found is not None
+    assert (found.low, found.value, found.high) == (2.0, 2.0, 2.0)
+    two = median_of_least([(0, 0, 1.0), (1, 0, 2.0)])
+    assert two is not None
+    assert (two.value, two.low) == (1.0, None)
+    assert median_of_least([(0, place, 1.0) for place in range(5)]) is None
+    assert median_of_least([]) is None
+    assert median_of_least([(0, 0, 1.0), (1, 1, 1.0), (2, 2, 1.0)]) is None
+
+
+@given(st.lists(st.lists(st.floats(0, 10), min_size=4, max_size=4), min_size=3, max_size=6))
+@settings(max_examples=30, deadline=None)
+def test_what_neighbours_add_counts_only_where_they_were_there_each_time(added: list[list[float]]) -> None:
+    """With one quiet round the figure is exact, whatever the others had on top."""
+    told = [(turn, place, 5.0 + place + more) for turn, row in enumerate(added) for place, more in enumerate(row)]
+    found = median_of_least([*told, *((99, place, 5.0 + place) for place in range(4))])
+    assert found is not None
+    assert found.value == 6.5

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from emulator.cost import per_million_usd
 from emulator.metrics import METRICS, NAMES, Evidence, Measurement, measure_all
+from emulator.pricing.cost import per_million_usd
 from tests.fake_service import MIB, config
 from tests.reports import cold, evaluation, evidence, warm, weight
 
@@ -120,3 +120,24 @@ def test_a_zip_that_was_not_made_has_no_size() -> None:
     found = measured(evidence(weight=weight(zipped_bytes=None)))
     assert found["package.zipped_mb"].value is None
     assert found["package.unzipped_mb"].value == 100.0
+
+
+def test_cpu_time_is_each_events_least() -> None:
+    """The median of all calls is told beside it; without rounds, as in a test, it is the figure."""
+    calls = [
+        warm(cpu_ms=4.0 + place + 10.0 * (turn != place % 3), round=turn, place=place)
+        for turn in range(3)
+        for place in range(5)
+    ]
+    found = measured(evidence(samples=(cold(), *calls)))["cpu.p50_ms"]
+    assert (found.value, found.n) == (6.0, 15)
+    assert found.note == "each event's least of its rounds; median of all 15: 15 ms"
+    alone = measured(evidence(samples=(cold(), *(replace(call, place=None) for call in calls))))["cpu.p50_ms"]
+    assert alone.value == 15.0
+
+
+def test_an_event_that_fails_in_each_round_is_one_failure() -> None:
+    """So that `errors.count` does not depend on how often the same was asked; one that fails later only counts too."""
+    calls = [warm(round=turn, place=0, error="ValueError: x") for turn in range(4)]
+    late = [warm(round=0, place=1), warm(round=1, place=1, error="KeyError: y")]
+    assert measured(evidence(samples=(*calls, *late)))["errors.count"].value == 2.0

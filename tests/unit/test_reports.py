@@ -13,14 +13,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from emulator import baseline, report_files
 from emulator.errors import ConfigurationError
-from emulator.evaluation_text import evaluation_lines
-from emulator.gates import Baseline, Gate, judge
+from emulator.gates import baseline
+from emulator.gates.verdicts import Baseline, Gate, judge
+from emulator.golden.text import evaluation_lines
 from emulator.machine import Disturbance
 from emulator.metrics import NAMES, Measurement, measure_all
-from emulator.report_json import as_json, schema
-from emulator.report_text import as_text, summary
+from emulator.report import files as report_files
+from emulator.report.json import as_json, schema
+from emulator.report.text import as_text, summary
 from tests.reports import MACHINE, VERSIONS, evaluation, evidence, report
 
 BASE = report()
@@ -83,7 +84,7 @@ def test_any_verdicts_are_shown(rows: list[tuple[str, float, float, Any]], words
     made = replace(BASE, functions=(replace(BASE.functions[0], verdicts=verdicts, notes=(words,)),))
     VALIDATOR.validate(json.loads(as_json(made)))
     text = as_text(made)
-    assert "\x1b" not in text.replace(words, "")
+    assert "\x1b" not in text
     for word in ("PASS", "FAIL", "WARN"):
         assert (word in {verdict.status for verdict in verdicts}) <= (word in text)
 

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import f1_score
 
-from emulator import scoring
 from emulator.errors import ConfigurationError
-from emulator.evaluation import Score
-from emulator.scorers import NAMES, canonical, equal, find, is_number, label, score_case, shown
-from emulator.scoring import compare, estimate
+from emulator.golden import scoring
+from emulator.golden.evaluation import Score
+from emulator.golden.scorers import NAMES, canonical, equal, find, is_number, label, score_case, shown
+from emulator.golden.scoring import compare, estimate
 
 LABELS = ("negative", "neutral", "positive")
 HERE = Path()
@@ -201,3 +201,14 @@ def test_texts_of_values(value: object) -> None:
 def test_every_scorer_is_found() -> None:
     """By the name that the contract gives it."""
     assert {find(name, HERE).name for name in NAMES} == {"accuracy", "macro_f1", "spearman", "pearson", "exact"}
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("leaves_when_called", "def score(*_): raise SystemExit(3)"), ("leaves_at_import", "raise SystemExit(3)")],
+)
+def test_a_scorer_that_leaves_is_told(tmp_path: Path, name: str, code: str) -> None:
+    """It must not end the run with an exit status that means something else."""
+    (tmp_path / f"{name}.py").write_text(code)
+    with pytest.raises(ConfigurationError, match="SystemExit: 3"):
+        score_case(find(f"{name}:score", tmp_path), "c", 1, 1)
