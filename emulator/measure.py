@@ -19,12 +19,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from emulator.answer_journal import function_key, open_journal
 from emulator.config import FunctionConfig
-from emulator.dataset import event_bytes
 from emulator.errors import QuotaError
-from emulator.evaluation import Case, Evaluation
-from emulator.golden_run import Golden, GoldenRun, Progress, environments, sample_of
+from emulator.golden.dataset import event_bytes
+from emulator.golden.evaluation import Case, Evaluation
+from emulator.golden.journal import function_key, open_journal
+from emulator.golden.run import Golden, GoldenRun, Progress, environments, sample_of
 from emulator.memory_watch import MemoryWatch
 from emulator.metrics import Evidence, ImportTime, MemoryPoint, PageCache, Sample, Start
 from emulator.package import Weight, weigh

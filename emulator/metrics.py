@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from emulator.config import FunctionConfig
-from emulator.cost import per_million_usd
-from emulator.evaluation import Evaluation
+from emulator.golden.evaluation import Evaluation
 from emulator.intervals import Estimate, mean, percentile
 from emulator.machine import Disturbance
 from emulator.package import Weight
+from emulator.pricing.cost import per_million_usd
 
 Start = Literal["cold", "warm"]
 PageCache = Literal["warm", "dropped", "as found"]

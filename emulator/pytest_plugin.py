@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from emulator.errors import PreflightError
-    from emulator.evaluation import Evaluation
+    from emulator.golden.evaluation import Evaluation
     from emulator.package import Weight
     from emulator.pytest_plugin_functions import LambdaFunction, LambdaFunctions
     from emulator.pytest_plugin_record import Figures, Limit, Record

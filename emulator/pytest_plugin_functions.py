@@ -15,19 +15,19 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from emulator import cache, settled
-from emulator.answer_journal import AnswerJournal
 from emulator.config import FunctionConfig
 from emulator.errors import ConfigurationError
-from emulator.gate_config import FILE_NAME, FunctionGates, nearest, read
-from emulator.gate_run import versions_of
-from emulator.golden_run import GoldenRun, environments, golden, sample_of
+from emulator.gates.config import FILE_NAME, FunctionGates, nearest, read
+from emulator.gates.run import versions_of
+from emulator.golden.journal import AnswerJournal
+from emulator.golden.run import GoldenRun, environments, golden, sample_of
 from emulator.metrics import Start
 from emulator.pytest_plugin_record import Measured, Record, Surroundings
 from emulator.sandbox import CHOICES, Choice, open_backend
 from emulator.service import LambdaService, validate
 
 if TYPE_CHECKING:
-    from emulator.evaluation import Evaluation
+    from emulator.golden.evaluation import Evaluation
     from emulator.invocation import InvocationResult
     from emulator.package import Weight
     from emulator.sandbox.base import Backend, Capabilities, Sandbox, SandboxSpec

@@ -9,16 +9,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from emulator import baseline
 from emulator.config import FunctionConfig
 from emulator.errors import ConfigurationError
-from emulator.evaluation import Evaluation
-from emulator.gate_config import gate
-from emulator.gates import Baseline, Gate, Verdict, judge
+from emulator.gates import baseline
+from emulator.gates.config import gate
+from emulator.gates.verdicts import Baseline, Gate, Verdict, judge
+from emulator.golden.evaluation import Evaluation
 from emulator.machine import Disturbance
 from emulator.metrics import Evidence, Measurement, Sample, measure_all
 from emulator.package import Weight
-from emulator.report import FunctionReport
+from emulator.report.base import FunctionReport
 from emulator.sandbox.base import Capabilities
 from emulator.surroundings import read_machine, watch
 

@@ -9,16 +9,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from emulator import output_files, report_files
+from emulator import output_files
 from emulator.console import capability_text
 from emulator.doctor import kernel_hz
 from emulator.errors import ConfigurationError
-from emulator.evaluation_text import folded
-from emulator.gates import number
+from emulator.gates.verdicts import number
+from emulator.golden.text import folded
 from emulator.intervals import SEED
 from emulator.metrics import Evidence, Measurement
 from emulator.pytest_plugin_record import Figures
-from emulator.report import FunctionReport, Report
+from emulator.report import files as report_files
+from emulator.report.base import FunctionReport, Report
 from emulator.surroundings import read_machine
 
 _OPTION: Final = "--lambda-report"

@@ -6,14 +6,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from emulator.evaluation import Evaluation, Failure, Score
-from emulator.gates import Baseline, Gate, judge
+from emulator.gates.verdicts import Baseline, Gate, judge
+from emulator.golden.evaluation import Evaluation, Failure, Score
 from emulator.intervals import Estimate
 from emulator.invocation import FunctionError
 from emulator.machine import Disturbance, Machine
 from emulator.metrics import Evidence, ImportTime, Measurement, MemoryPoint, Sample, measure_all
 from emulator.package import Part, Weight
-from emulator.report import FunctionReport, Report
+from emulator.report.base import FunctionReport, Report
 from tests.fake_service import MIB, config
 from tests.fakes import capabilities
 

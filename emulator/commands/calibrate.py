@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from emulator import calibration, console, output_files, sampling, sweep, tuning
+from emulator import calibration, console, output_files
 from emulator.cli_events import read_event
 from emulator.cli_options import backend_option, calibration_option, overrides_option, template_option, variables_option
 from emulator.cli_output import print_data, print_log
@@ -21,6 +21,7 @@ from emulator.sandbox import Choice
 from emulator.service import validate
 from emulator.spec import free_memory_mb
 from emulator.surroundings import read_machine
+from emulator.tune import sampling, sweep, tuning
 
 if TYPE_CHECKING:
     from emulator.config import FunctionConfig

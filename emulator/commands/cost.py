@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from emulator import calibration, console, cost_report, monthly, output_files, prices
+from emulator import calibration, console, output_files
 from emulator.cli_events import read_event
 from emulator.cli_options import (
     backend_option,
@@ -26,12 +26,14 @@ from emulator.cli_options import (
 from emulator.cli_output import note, print_data, print_log
 from emulator.cli_setup import backend, function
 from emulator.errors import ConfigurationError
+from emulator.pricing import monthly, prices
+from emulator.pricing import report as cost_report
 from emulator.sandbox import Choice
 
 if TYPE_CHECKING:
     from emulator.calibration import Calibration
     from emulator.config import FunctionConfig
-    from emulator.monthly import Profile
+    from emulator.pricing.monthly import Profile
 
 _SUFFIXES = (".json", ".html", ".png", ".svg")
 _PERCENT = 100
@@ -188,8 +190,8 @@ def _profile(config: FunctionConfig, options: CostOptions) -> Profile:
 
 def _measured(config: FunctionConfig, options: CostOptions) -> tuple[float, float, float | None]:
     """Billed milliseconds warm and cold, and CPU milliseconds warm: means, since means are what is paid."""
-    from emulator import sampling  # noqa: PLC0415 - nothing is run where --billed-ms tells
     from emulator.service import LambdaService, validate  # noqa: PLC0415 - see above
+    from emulator.tune import sampling  # noqa: PLC0415 - nothing is run where --billed-ms tells
 
     events = [read_event(source) for source in options["events"] or (None,)]
     validate(config)

@@ -17,8 +17,8 @@ from emulator.sandbox import Choice
 
 if TYPE_CHECKING:
     from emulator.config import FunctionConfig
-    from emulator.evaluation import Evaluation
-    from emulator.golden_run import Golden
+    from emulator.golden.evaluation import Evaluation
+    from emulator.golden.run import Golden
     from emulator.metrics import Sample
     from emulator.progress import Bar
 
@@ -93,7 +93,7 @@ def evaluate(**options: Unpack[EvaluateOptions]) -> int:
 
 def _golden(options: EvaluateOptions, folder: Path) -> Golden:
     """Everything is read and checked before a sandbox is started."""
-    from emulator.golden_run import golden  # noqa: PLC0415 - see above
+    from emulator.golden.run import golden  # noqa: PLC0415 - see above
 
     return golden(
         options["dataset"],
@@ -107,8 +107,8 @@ def _golden(options: EvaluateOptions, folder: Path) -> Golden:
 def _run(
     config: FunctionConfig, golden: Golden, options: EvaluateOptions, bar: Bar
 ) -> tuple[Evaluation, tuple[Sample, ...]]:
-    from emulator.answer_journal import function_key, open_journal  # noqa: PLC0415 - see above
-    from emulator.golden_run import GoldenRun, environments  # noqa: PLC0415 - see above
+    from emulator.golden.journal import function_key, open_journal  # noqa: PLC0415 - see above
+    from emulator.golden.run import GoldenRun, environments  # noqa: PLC0415 - see above
     from emulator.service import LambdaService, validate  # noqa: PLC0415 - see above
 
     validate(config)
@@ -135,8 +135,8 @@ def _run(
 
 
 def _print(evaluation: Evaluation, samples: tuple[Sample, ...], *, as_json: bool) -> None:
-    from emulator.evaluation_text import evaluation_lines  # noqa: PLC0415 - see above
-    from emulator.report_json import evaluation_object  # noqa: PLC0415 - see above
+    from emulator.golden.text import evaluation_lines  # noqa: PLC0415 - see above
+    from emulator.report.json import evaluation_object  # noqa: PLC0415 - see above
 
     peaks = [sample.memory_bytes for sample in samples if sample.memory_bytes is not None]
     if as_json:

@@ -17,9 +17,9 @@ from emulator.cli_setup import backend, here
 from emulator.sandbox import Choice
 
 if TYPE_CHECKING:
-    from emulator.gate_run import Compared, Task
+    from emulator.gates.run import Compared, Task
     from emulator.progress import Bar
-    from emulator.report import Report
+    from emulator.report.base import Report
 
 
 class GateOptions(TypedDict):
@@ -83,9 +83,10 @@ def gate(**options: Unpack[GateOptions]) -> int:
 
     The exit status is 1 when a gate failed or could not be measured.
     """
-    from emulator import gate_run, report_files  # noqa: PLC0415 - what other commands need not wait for
+    from emulator.gates import run as gate_run  # noqa: PLC0415 - what other commands need not wait for
     from emulator.output_files import check_place, write_whole  # noqa: PLC0415 - see above
     from emulator.progress import Bar  # noqa: PLC0415 - see above
+    from emulator.report import files as report_files  # noqa: PLC0415 - what other commands need not wait for
 
     template = options["template_path"] or settled.default_path(here())
     config_path = options["config_path"] or template.parent / "preflight.toml"
@@ -107,8 +108,8 @@ def gate(**options: Unpack[GateOptions]) -> int:
 
 def _baseline(options: GateOptions, config_path: Path) -> tuple[Path, Compared | None]:
     """Where the baseline lies, and what it says where it is there; one that was named must be."""
-    from emulator import baseline  # noqa: PLC0415 - see above
-    from emulator.gate_run import Compared  # noqa: PLC0415 - see above
+    from emulator.gates import baseline  # noqa: PLC0415 - see above
+    from emulator.gates.run import Compared  # noqa: PLC0415 - see above
 
     named = options["baseline"]
     target = named or config_path.parent / baseline.FILE_NAME
@@ -119,7 +120,8 @@ def _baseline(options: GateOptions, config_path: Path) -> tuple[Path, Compared |
 
 def _tasks(options: GateOptions, template: Path, config_path: Path) -> tuple[Task, ...]:
     """Everything is read and checked before a sandbox is started."""
-    from emulator import gate_config, gate_run  # noqa: PLC0415 - see above
+    from emulator.gates import config as gate_config  # noqa: PLC0415 - see above
+    from emulator.gates import run as gate_run  # noqa: PLC0415 - see above
 
     gates = gate_run.chosen(gate_config.read(config_path), options["names"], config_path)
     plans = []
@@ -139,7 +141,7 @@ def _tasks(options: GateOptions, template: Path, config_path: Path) -> tuple[Tas
 
 
 def _run(tasks: tuple[Task, ...], options: GateOptions, bar: Bar, compared: Compared | None) -> Report:
-    from emulator import gate_run  # noqa: PLC0415 - see above
+    from emulator.gates import run as gate_run  # noqa: PLC0415 - see above
 
     opened = backend(options["backend"], bar.say, ending="leave", network=options["network"])
     if not options["as_json"]:
@@ -150,8 +152,8 @@ def _run(tasks: tuple[Task, ...], options: GateOptions, bar: Bar, compared: Comp
 
 
 def _print(report: Report, *, as_json: bool) -> None:
-    from emulator.report_json import as_json as json_text  # noqa: PLC0415 - see above
-    from emulator.report_text import as_text  # noqa: PLC0415 - see above
+    from emulator.report.json import as_json as json_text  # noqa: PLC0415 - see above
+    from emulator.report.text import as_text  # noqa: PLC0415 - see above
 
     if as_json:
         print_data(json_text(report).rstrip("\n"))

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 import click
 
 from emulator import console, settled, template
-from emulator import start_lambda as server
 from emulator.cli_options import (
     backend_option,
     idle_option,
@@ -22,6 +21,7 @@ from emulator.cli_options import (
 from emulator.cli_output import note, print_data, print_log
 from emulator.cli_setup import backend, here
 from emulator.sandbox import Choice
+from emulator.serving import start_lambda as server
 
 if TYPE_CHECKING:
     from emulator.sandbox.base import Backend

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from emulator import cache, calibration, console, output_files, prices, sweep, tune_report, tuning
-from emulator import smallest as bisection
+from emulator import cache, calibration, console, output_files
 from emulator.cli_events import read_event
 from emulator.cli_options import (
     backend_option,
@@ -27,23 +26,27 @@ from emulator.cli_options import (
 )
 from emulator.cli_output import note, print_data, print_log
 from emulator.cli_setup import backend, function
-from emulator.dataset import event_bytes, open_dataset
 from emulator.errors import ConfigurationError
-from emulator.sampling import least_waits
+from emulator.golden.dataset import event_bytes, open_dataset
+from emulator.pricing import prices
 from emulator.sandbox import Choice
 from emulator.service import LambdaService, validate
 from emulator.spec import free_memory_mb
 from emulator.surroundings import read_machine
+from emulator.tune import report as tune_report
+from emulator.tune import smallest as bisection
+from emulator.tune import sweep, tuning
+from emulator.tune.sampling import least_waits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from emulator.config import FunctionConfig
-    from emulator.sampling import Series
     from emulator.sandbox.base import Backend
-    from emulator.smallest import Smallest
-    from emulator.tune_report import Tuning
-    from emulator.tuning import Strategy
+    from emulator.tune.report import Tuning
+    from emulator.tune.sampling import Series
+    from emulator.tune.smallest import Smallest
+    from emulator.tune.tuning import Strategy
 
 _PERCENT = 100
 

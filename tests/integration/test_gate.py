@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from emulator.report_json import schema
+from emulator.report.json import schema
 from tests.command import RUNTIME, Done, ended, preflight, started, wait_for
 
 PROCESS = {"PREFLIGHT_BACKEND": "process"}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from emulator.evaluation import Evaluation
+    from emulator.golden.evaluation import Evaluation
     from emulator.package import Weight
     from emulator.pytest_plugin_functions import LambdaFunction
 

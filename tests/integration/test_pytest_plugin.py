@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from jsonschema import Draft202012Validator
 
-from emulator.report_json import schema
+from emulator.report.json import schema
 from tests.command import RUNTIME, variables, wait_for
 from tests.leaks import left_since, traces
 

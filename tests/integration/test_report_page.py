@@ -15,8 +15,8 @@ from typing import Final, Literal
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from emulator import report_files
-from emulator.evaluation import Score
+from emulator.golden.evaluation import Score
+from emulator.report import files as report_files
 from tests.reports import evaluation, evidence, holding, report
 
 CHROMIUM: Final = next(

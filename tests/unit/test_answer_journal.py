@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from emulator.answer_journal import function_key, open_journal
 from emulator.config import FunctionConfig
+from emulator.golden.journal import function_key, open_journal
 
 SHA = "a" * 64
 

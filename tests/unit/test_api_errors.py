@@ -9,8 +9,8 @@ import botocore.model
 import botocore.parsers
 import pytest
 
-from emulator import api_errors
-from emulator.api_errors import ApiError
+from emulator.serving import api_errors
+from emulator.serving.api_errors import ApiError
 
 ALL = [
     api_errors.not_found("arn:x"),

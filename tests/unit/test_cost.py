@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.cost import (
+from emulator.pricing.cost import (
     HOURS_OF_MONTH,
     MILLION,
     Use,
@@ -19,7 +19,7 @@ from emulator.cost import (
     server_month,
     tiered_usd,
 )
-from emulator.prices import ARCHITECTURES, PriceList, load
+from emulator.pricing.prices import ARCHITECTURES, PriceList, load
 
 PRICES = load()
 

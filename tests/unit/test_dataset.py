@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emulator.dataset import event_bytes, open_dataset, read_answers
 from emulator.errors import ConfigurationError, QuotaError
+from emulator.golden.dataset import event_bytes, open_dataset, read_answers
 
 GOOD = '{"id": "a", "event": {"text": "x"}, "expected": 1, "tag": "other keys are fine"}'
 JSON = st.recursive(

@@ -12,9 +12,9 @@ import botocore.model
 import botocore.validate
 import pytest
 
-from emulator import descriptions
 from emulator.config import AsynchronousConfig, FunctionConfig, LoggingConfig
-from emulator.descriptions import code_facts
+from emulator.serving import descriptions
+from emulator.serving.descriptions import code_facts
 
 
 @pytest.fixture

@@ -15,10 +15,11 @@ from typing import Final, cast
 import click
 import pytest
 
-from emulator import cli, errors, measure, metrics, pytest_plugin, report_files
-from emulator.gate_config import FunctionGates
-from emulator.gates import RULES, Gate
-from emulator.scorers import NAMES as SCORERS
+from emulator import cli, errors, measure, metrics, pytest_plugin
+from emulator.gates.config import FunctionGates
+from emulator.gates.verdicts import RULES, Gate
+from emulator.golden.scorers import NAMES as SCORERS
+from emulator.report import files as report_files
 
 ROOT: Final = Path(__file__).parents[2]
 README: Final = ROOT / "README.md"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.event_json import trouble
+from emulator.serving.event_json import trouble
 
 VALUES = "(JSON String, Number, Array, Object or token 'null', 'true' or 'false')"
 

@@ -14,8 +14,8 @@ import pytest
 from emulator.asynchronous import QueuedEvent
 from emulator.config import AsynchronousConfig, FunctionConfig
 from emulator.errors import BackendError, ConfigurationError, Throttled
-from emulator.event_queue import DestinationFolder, EventQueue
 from emulator.invocation import FunctionError, InvocationResult, Timings, Usage
+from emulator.serving.event_queue import DestinationFolder, EventQueue
 
 Answer = Callable[[QueuedEvent], InvocationResult]
 

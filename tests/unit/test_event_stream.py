@@ -10,7 +10,7 @@ from botocore.eventstream import ChecksumMismatch, EventStreamBuffer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.event_stream import encode, invoke_complete, payload_chunks
+from emulator.serving.event_stream import encode, invoke_complete, payload_chunks
 
 NAME = st.text(min_size=1, max_size=60)
 VALUE = st.text(max_size=200)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.api_errors import ApiError
-from emulator.function_names import FunctionName, resolve
+from emulator.serving.api_errors import ApiError
+from emulator.serving.function_names import FunctionName, resolve
 
 KNOWN = {"real-name": "real-name", "LogicalId": "real-name"}
 ARN = "arn:aws:lambda:us-east-1:123456789012:function"

@@ -14,9 +14,9 @@ import pytest
 from emulator import runtime_server
 from emulator.config import FunctionConfig
 from emulator.errors import BackendError
-from emulator.function_urls import FunctionUrl
 from emulator.http1 import HttpRequest, HttpResponse, MalformedMessage
 from emulator.service import LambdaService
+from emulator.serving.function_urls import FunctionUrl
 from emulator.url_config import CorsConfig, FunctionUrlConfig
 from tests.exchanges import FakeExchange
 from tests.fakes import FakeBackend, FakeRuntime, FakeServer, Runtime, echo

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emulator.errors import ConfigurationError
-from emulator.gate_config import parse, read
-from emulator.gates import RULES
+from emulator.gates.config import parse, read
+from emulator.gates.verdicts import RULES
 from emulator.metrics import NAMES
 from tests.command import ROOT
 

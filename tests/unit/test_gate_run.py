@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from emulator import baseline, gate_run
 from emulator.config import FunctionConfig
 from emulator.errors import BackendError, ConfigurationError
-from emulator.gate_config import FunctionGates
-from emulator.gate_run import Compared, baseline_text, chosen, plan, run, tasks
-from emulator.gates import Gate
-from emulator.report import Report
+from emulator.gates import baseline
+from emulator.gates import run as gate_run
+from emulator.gates.config import FunctionGates
+from emulator.gates.run import Compared, baseline_text, chosen, plan, run, tasks
+from emulator.gates.verdicts import Gate
+from emulator.report.base import Report
 from tests.fake_service import MIB, FakeService, Steps, result
 from tests.fakes import FakeBackend
 from tests.reports import MACHINE, VERSIONS

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.gates import RULES, Baseline, Gate, Rule, Verdict, judge, number
+from emulator.gates.verdicts import RULES, Baseline, Gate, Rule, Verdict, judge, number
 from emulator.metrics import METRICS, NAMES, Measurement
 from tests.reports import evidence
 

@@ -16,12 +16,12 @@ from emulator import runtime_server
 from emulator.asynchronous import QueuedEvent
 from emulator.config import FunctionConfig
 from emulator.errors import BackendError
-from emulator.event_queue import EventQueue
 from emulator.http1 import HttpRequest, HttpResponse, MalformedMessage
 from emulator.invocation import InvocationResult
-from emulator.invoke_api import Catalogue, InvokeApi
 from emulator.sandbox.base import Exit
 from emulator.service import LambdaService
+from emulator.serving.event_queue import EventQueue
+from emulator.serving.invoke_api import Catalogue, InvokeApi
 from tests.exchanges import FakeExchange
 from tests.fakes import FakeBackend, FakeRuntime, FakeServer, Runtime, echo
 

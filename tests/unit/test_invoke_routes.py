@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.api_errors import ApiError
-from emulator.function_names import FunctionName
 from emulator.http1 import HttpRequest
-from emulator.invoke_routes import AccountSettings, Call, Describe, DescribeUrl, Invoke, ListFunctions, route
+from emulator.serving.api_errors import ApiError
+from emulator.serving.function_names import FunctionName
+from emulator.serving.invoke_routes import AccountSettings, Call, Describe, DescribeUrl, Invoke, ListFunctions, route
 
 KNOWN = {"F": "F"}
 PATH = "/2015-03-31/functions/F/invocations"

@@ -9,7 +9,7 @@ import pytest
 
 from emulator import measure
 from emulator.errors import QuotaError
-from emulator.golden_run import golden
+from emulator.golden.run import golden
 from emulator.limits import Violation, check
 from emulator.measure import (
     Plan,

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator import cost_report, monthly
-from emulator.cost import SECONDS_OF_MONTH
-from emulator.monthly import Profile, break_even, month_of, spending
-from emulator.prices import load
-from emulator.traffic import KEEP_ALIVE_S, cold_share
+from emulator.pricing import monthly
+from emulator.pricing import report as cost_report
+from emulator.pricing.cost import SECONDS_OF_MONTH
+from emulator.pricing.monthly import Profile, break_even, month_of, spending
+from emulator.pricing.prices import load
+from emulator.pricing.traffic import KEEP_ALIVE_S, cold_share
 
 PRICES = load()
 PAPER = Profile(memory_mb=1024, architecture="x86_64", warm_billed_ms=100, cold_billed_ms=1500, cpu_ms=60)

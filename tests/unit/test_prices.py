@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from emulator import prices
 from emulator.errors import ConfigurationError
-from emulator.prices import Allowance, Price, Server, load
+from emulator.pricing import prices
+from emulator.pricing.prices import Allowance, Price, Server, load
 
-OWN = (resources.files("emulator") / "prices.toml").read_text()
+OWN = (resources.files("emulator.pricing") / "prices.toml").read_text()
 
 
 def written(folder: Path, text: str) -> Path:

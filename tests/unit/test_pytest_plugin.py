@@ -11,13 +11,14 @@ from types import MappingProxyType
 import pytest
 from jsonschema import Draft202012Validator
 
-from emulator import pytest_plugin_report, report_json
+from emulator import pytest_plugin_report
 from emulator.config import FunctionConfig
 from emulator.errors import ConfigurationError
 from emulator.metrics import NAMES, Sample, Start
 from emulator.package import Weight
 from emulator.pytest_plugin_functions import LambdaFunction, LambdaFunctions, Turns, found_template
 from emulator.pytest_plugin_record import Figures, Limit, Record, Surroundings, failure_text, limit, pack, unpack
+from emulator.report import json as report_json
 from tests.fake_service import FakeService, config, result
 from tests.fakes import FakeBackend
 

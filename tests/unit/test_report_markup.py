@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from emulator import report_files
-from emulator.gates import Gate, judge
+from emulator.gates.verdicts import Gate, judge
 from emulator.metrics import Measurement
-from emulator.report_junit import as_junit
-from emulator.report_markdown import as_markdown, escaped
+from emulator.report import files as report_files
+from emulator.report.junit import as_junit
+from emulator.report.markdown import as_markdown, escaped
 from tests.reports import evidence, holding, report
 
 BASE = report()

@@ -10,11 +10,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from emulator import html_page, report_blocks, report_charts
-from emulator.evaluation import Score
+from emulator import html_page
+from emulator.golden.evaluation import Score
 from emulator.intervals import Estimate
 from emulator.package import Part
-from emulator.report_html import as_page
+from emulator.report import blocks as report_blocks
+from emulator.report import charts as report_charts
+from emulator.report.html import as_page
 from tests.reports import cold, evaluation, evidence, holding, report, warm, weight
 
 BASE = report()

@@ -13,14 +13,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from emulator import baseline, report_files
 from emulator.errors import ConfigurationError
-from emulator.evaluation_text import evaluation_lines
-from emulator.gates import Baseline, Gate, judge
+from emulator.gates import baseline
+from emulator.gates.verdicts import Baseline, Gate, judge
+from emulator.golden.text import evaluation_lines
 from emulator.machine import Disturbance
 from emulator.metrics import NAMES, Measurement, measure_all
-from emulator.report_json import as_json, schema
-from emulator.report_text import as_text, summary
+from emulator.report import files as report_files
+from emulator.report.json import as_json, schema
+from emulator.report.text import as_text, summary
 from tests.reports import MACHINE, VERSIONS, evaluation, evidence, report
 
 BASE = report()

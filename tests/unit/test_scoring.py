@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import f1_score
 
-from emulator import scoring
 from emulator.errors import ConfigurationError
-from emulator.evaluation import Score
-from emulator.scorers import NAMES, canonical, equal, find, is_number, label, score_case, shown
-from emulator.scoring import compare, estimate
+from emulator.golden import scoring
+from emulator.golden.evaluation import Score
+from emulator.golden.scorers import NAMES, canonical, equal, find, is_number, label, score_case, shown
+from emulator.golden.scoring import compare, estimate
 
 LABELS = ("negative", "neutral", "positive")
 HERE = Path()

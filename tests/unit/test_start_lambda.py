@@ -10,7 +10,7 @@ import pytest
 
 from emulator.errors import ConfigurationError
 from emulator.http_server import listen
-from emulator.start_lambda import Settings, catalogue, notes, with_urls
+from emulator.serving.start_lambda import Settings, catalogue, notes, with_urls
 from emulator.url_config import FunctionUrlConfig
 from tests.fakes import FakeBackend
 from tests.templates import load, write

@@ -12,16 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator import sweep, tune_report, tuning
 from emulator.calibration import Calibration
 from emulator.config import FunctionConfig
 from emulator.errors import ConfigurationError, QuotaError
 from emulator.intervals import Estimate
-from emulator.prices import load
-from emulator.sampling import Sample, Series, least_waits, undisturbed
-from emulator.smallest import smallest
-from emulator.sweep import Effort, Journal, wants
-from emulator.tuning import Slo, recommend, representable, result_of
+from emulator.pricing.prices import load
+from emulator.tune import report as tune_report
+from emulator.tune import sweep, tuning
+from emulator.tune.sampling import Sample, Series, least_waits, undisturbed
+from emulator.tune.smallest import smallest
+from emulator.tune.sweep import Effort, Journal, wants
+from emulator.tune.tuning import Slo, recommend, representable, result_of
 
 PRICES = load()
 CONFIG = FunctionConfig(name="F", handler="a.b", runtime="python3.11", code=Path())

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from emulator.http1 import HttpRequest
+from emulator.serving.url_cors import is_preflight, merged, preflight_headers, response_headers
 from emulator.url_config import CorsConfig
-from emulator.url_cors import is_preflight, merged, preflight_headers, response_headers
 
 PAGE = "https://page.example"
 OPEN = CorsConfig(allow_origins=("*",), allow_methods=("*",), allow_headers=("*",))

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emulator.http1 import HttpRequest, RequestReader, encode_request
-from emulator.url_events import METHODS, Visit, request_event, url_id
+from emulator.serving.url_events import METHODS, Visit, request_event, url_id
 
 AT = datetime(2023, 4, 18, 16, 17, 17, 81_000, tzinfo=UTC)
 TRACE = "Root=1-643ec28d-5503dc7274559e68706dae64"

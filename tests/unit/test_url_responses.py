@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emulator.http1 import encode_response
-from emulator.url_responses import InvalidResponse, Prelude, UrlResponse, interpret
+from emulator.serving.url_responses import InvalidResponse, Prelude, UrlResponse, interpret
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

@@ -1,0 +1,1 @@
+"""Measurements against thresholds and a baseline: verdicts, and what to look at."""

@@ -1,0 +1,1 @@
+"""Golden datasets: cases read, run through a function, and scored."""

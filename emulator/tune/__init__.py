@@ -1,0 +1,1 @@
+"""A sweep over memory sizes and what it recommends."""
