@@ -22,12 +22,13 @@ from typing import Final
 
 from emulator.config import FunctionConfig
 from emulator.errors import QuotaError
+from emulator.evidence import Evidence, ImportTime, MemoryPoint, PageCache, Sample, Start
 from emulator.golden.dataset import event_bytes
 from emulator.golden.evaluation import Evaluation
 from emulator.golden.journal import AnswerJournal, function_key, open_journal
 from emulator.golden.run import Golden, GoldenRun, Progress, environments, sample_of
 from emulator.memory_watch import MemoryWatch
-from emulator.metrics import Evidence, ImportTime, MemoryPoint, PageCache, Sample, Start, measure_all
+from emulator.metrics import measure_all
 from emulator.package import Weight, weigh
 from emulator.service import LambdaService
 from emulator.surroundings import watch

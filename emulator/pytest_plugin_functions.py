@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from emulator import cache, settled
 from emulator.config import FunctionConfig
 from emulator.errors import ConfigurationError
+from emulator.evidence import Start
 from emulator.gates.config import FILE_NAME, FunctionGates, nearest, read
 from emulator.gates.run import versions_of
 from emulator.golden.journal import AnswerJournal
 from emulator.golden.run import GoldenRun, environments, golden, sample_of
-from emulator.metrics import Start
 from emulator.pytest_plugin_record import Measured, Record, Surroundings
 from emulator.sandbox import CHOICES, Choice, open_backend
 from emulator.service import LambdaService, validate

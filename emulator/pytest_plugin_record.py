@@ -11,12 +11,13 @@ from typing import Any, Final, Protocol
 
 from emulator.config import FunctionConfig
 from emulator.errors import ConfigurationError
+from emulator.evidence import Evidence, Sample
 from emulator.gates import baseline
 from emulator.gates.config import gate
 from emulator.gates.verdicts import Baseline, Gate, Verdict, judge
 from emulator.golden.evaluation import Evaluation
 from emulator.machine import Disturbance
-from emulator.metrics import Evidence, Measurement, Sample, measure_all
+from emulator.metrics import Measurement, measure_all
 from emulator.package import Weight
 from emulator.report.base import FunctionReport
 from emulator.sandbox.base import Capabilities

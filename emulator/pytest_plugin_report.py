@@ -13,10 +13,11 @@ from emulator import output_files
 from emulator.console import capability_text
 from emulator.doctor import kernel_hz
 from emulator.errors import ConfigurationError
+from emulator.evidence import Evidence
 from emulator.gates.verdicts import number
 from emulator.golden.text import folded
 from emulator.intervals import SEED
-from emulator.metrics import Evidence, Measurement
+from emulator.metrics import Measurement
 from emulator.pytest_plugin_record import Figures
 from emulator.report import files as report_files
 from emulator.report.base import FunctionReport, Report

@@ -6,12 +6,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from emulator.evidence import Evidence, ImportTime, MemoryPoint, Sample
 from emulator.gates.verdicts import Baseline, Gate, judge
 from emulator.golden.evaluation import Evaluation, Failure, Score
 from emulator.intervals import Estimate
 from emulator.invocation import FunctionError
 from emulator.machine import Disturbance, Machine
-from emulator.metrics import Evidence, ImportTime, Measurement, MemoryPoint, Sample, measure_all
+from emulator.metrics import Measurement, measure_all
 from emulator.package import Part, Weight
 from emulator.report.base import FunctionReport, Report
 from tests.fake_service import MIB, config

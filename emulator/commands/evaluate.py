@@ -17,9 +17,9 @@ from emulator.sandbox import Choice
 
 if TYPE_CHECKING:
     from emulator.config import FunctionConfig
+    from emulator.evidence import Sample
     from emulator.golden.evaluation import Evaluation
     from emulator.golden.run import Golden
-    from emulator.metrics import Sample
     from emulator.progress import Bar
 
 _MB = 1024 * 1024

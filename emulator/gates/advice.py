@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from statistics import median
 from typing import Final
 
+from emulator.evidence import Evidence, Sample
 from emulator.golden.evaluation import Evaluation
 from emulator.golden.scorers import is_number, label, shown
-from emulator.metrics import Evidence, Sample
 
 _MB: Final = 1024 * 1024
 _SHOWN: Final = 3

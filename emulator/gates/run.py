@@ -15,6 +15,7 @@ from emulator import __version__
 from emulator.config import FunctionConfig
 from emulator.doctor import kernel_hz
 from emulator.errors import BackendError, ConfigurationError
+from emulator.evidence import Evidence, PageCache
 from emulator.gates import baseline
 from emulator.gates.config import FunctionGates, nearest
 from emulator.gates.verdicts import Baseline, Verdict, judge
@@ -22,7 +23,7 @@ from emulator.golden.run import Progress, golden
 from emulator.intervals import SEED
 from emulator.machine import Machine
 from emulator.measure import Plan, collect, memory_timeline, slowest_imports, weighed, with_import_times
-from emulator.metrics import Evidence, PageCache, measure_all
+from emulator.metrics import measure_all
 from emulator.package import Weight
 from emulator.report.base import FunctionReport, Report
 from emulator.sandbox.base import Backend

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from emulator.evidence import Evidence
 from emulator.gates.advice import advice
-from emulator.metrics import METRICS, Evidence, Measurement
+from emulator.metrics import METRICS, Measurement
 
 Status = Literal["PASS", "FAIL", "NOT_MEASURED", "WARN"]
 Rule = Literal["max", "min", "max_increase", "max_increase_pct"]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from emulator.config import FunctionConfig
+from emulator.evidence import Sample, Start
 from emulator.golden.answers import finder
 from emulator.golden.dataset import Dataset, event_bytes, open_dataset, read_answers
 from emulator.golden.evaluation import Case, Evaluation, Failure, Score
@@ -21,7 +22,6 @@ from emulator.golden.scorers import Scorer, score_case
 from emulator.golden.scorers import find as find_scorer
 from emulator.golden.scoring import compare, estimate
 from emulator.invocation import FunctionError, InvocationResult
-from emulator.metrics import Sample, Start
 from emulator.service import LambdaService
 from emulator.spec import fit_in_memory
 from emulator.surroundings import read_machine

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from emulator.evidence import Evidence
 from emulator.gates.verdicts import Verdict
 from emulator.machine import Disturbance, Machine
-from emulator.metrics import Evidence, Measurement
+from emulator.metrics import Measurement
 from emulator.sandbox.base import Capabilities
 
 SCHEMA_VERSION: Final = 1

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from emulator.evidence import Evidence, Sample
 from emulator.golden.evaluation import Evaluation
 from emulator.golden.scorers import is_number
-from emulator.metrics import Evidence, Sample
 from emulator.plots import BLUE, GREEN, GREY, HALF, INK, ORANGE, SOFT_INK, axes_of, drawn
 
 if TYPE_CHECKING:

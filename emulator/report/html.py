@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from emulator import html_page
+from emulator.evidence import Evidence
 from emulator.golden.evaluation import Evaluation
 from emulator.golden.scorers import label, shown
 from emulator.golden.text import interval as score_interval
-from emulator.metrics import METRICS, Evidence
+from emulator.metrics import METRICS
 from emulator.report import blocks as report_blocks
 from emulator.report import charts as report_charts
 from emulator.report.base import FunctionReport, Report

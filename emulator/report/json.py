@@ -9,10 +9,10 @@ from importlib import resources
 from typing import Any, Final
 
 from emulator.config import FunctionConfig
+from emulator.evidence import Evidence
 from emulator.gates.verdicts import Verdict
 from emulator.golden.evaluation import Evaluation
 from emulator.intervals import Estimate
-from emulator.metrics import Evidence
 from emulator.package import Weight
 from emulator.report.base import SCHEMA_VERSION, FunctionReport, Report
 

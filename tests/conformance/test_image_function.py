@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from emulator.errors import BackendError, ConfigurationError
+from emulator.evidence import Evidence
 from emulator.limits import MIB
 from emulator.measure import weighed
-from emulator.metrics import Evidence, measure_all
+from emulator.metrics import measure_all
 from emulator.sandbox import interpreters, rootfs
 from emulator.sandbox.rootfs import Member
 from tests.conformance.conftest import EXTENSIONS, IMAGE, ROOT, RUNTIME, Lab

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from emulator import template
 from emulator.http1 import HttpResponse, encode_request
-from tests.command import ROOT, TEMPLATE, WAIT_S, preflight
+from tests.command import ROOT, TEMPLATE, WAIT_S, preflight, wait_for
 from tests.serving import BACKENDS, CODE, Served, answers_to, refused, served
 
 MIB = 1024 * 1024
@@ -110,7 +110,7 @@ def test_what_the_function_sees(lab: Served) -> None:
     assert event["headers"]["x-mine"] == "yes"
     assert event["requestContext"]["http"]["sourceIp"] == "127.0.0.1"
     assert document["id"] == event["requestContext"]["requestId"] == response.headers["x-amzn-RequestId"]
-    assert f"END RequestId: {document['id']}" in lab.log.read_text()
+    wait_for(lambda: f"END RequestId: {document['id']}" in lab.log.read_text())  # it comes after the answer
 
 
 def test_what_the_client_sees(lab: Served) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from emulator.errors import BackendError, ConfigurationError
+from emulator.evidence import Sample
 from emulator.golden import run as golden_run
 from emulator.golden.evaluation import Evaluation
 from emulator.golden.journal import open_journal
 from emulator.golden.run import NO_ANSWER, Golden, GoldenRun, environments, golden
 from emulator.invocation import FunctionError, InvocationResult
-from emulator.metrics import Sample
 from tests.fake_service import FakeService, Steps, config, result
 
 CASES = 12

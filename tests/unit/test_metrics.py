@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from emulator.metrics import METRICS, NAMES, Evidence, Measurement, measure_all
+from emulator.evidence import Evidence
+from emulator.metrics import METRICS, NAMES, Measurement, measure_all
 from emulator.pricing.cost import per_million_usd
 from tests.fake_service import MIB, config
 from tests.reports import cold, evaluation, evidence, warm, weight

@@ -14,7 +14,8 @@ from jsonschema import Draft202012Validator
 from emulator import pytest_plugin_report
 from emulator.config import FunctionConfig
 from emulator.errors import ConfigurationError
-from emulator.metrics import NAMES, Sample, Start
+from emulator.evidence import Sample, Start
+from emulator.metrics import NAMES
 from emulator.package import Weight
 from emulator.pytest_plugin_functions import LambdaFunction, LambdaFunctions, Turns, found_template
 from emulator.pytest_plugin_record import Figures, Limit, Record, Surroundings, failure_text, limit, pack, unpack
