@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import textwrap
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, get_args
-
-from rich.console import Console
 
 from benchmarks import accuracy, cold, golden, machine, peers, plugin, report, serve, starts, warm
 from benchmarks.bed import open_bed
+from benchmarks.frame import RESULTS, ROOT, framed
 from benchmarks.rows import PARTS, Part, Row, all_pass, not_measured
-from emulator.errors import Interrupted, PreflightError
+from emulator.errors import PreflightError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from rich.console import Console
+
     from benchmarks.bed import Bed
     from benchmarks.peers import PeerImage, Peers
 
-_ROOT: Final = Path(__file__).parents[1]
 _NOTE_WIDTH: Final = 60  # the whole message stands below the table
 
 
@@ -41,30 +39,20 @@ class Outcome:
 
 def main(arguments: Sequence[str]) -> int:
     """The exit status: 0 every target reached, 1 not, 2 usage, 3 no engine, 130 stopped."""
-    options = parse(arguments)
-    console = Console(stderr=True)
-    signal.signal(signal.SIGTERM, _stop)
-    try:
-        return _run(options, console)
-    except KeyboardInterrupt:
-        error: PreflightError = Interrupted("stopped", hint="Containers and images of this run were removed.")
-    except PreflightError as caught:
-        error = caught
-    report.complain(console, error)
-    return error.exit_code
+    return framed(_run, parse(arguments), "Containers and images of this run were removed.")
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line; `--quick` changes the defaults, never what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--sam", type=Path, default=_ROOT / ".venv-bench" / "bin" / "sam", help="SAM's command")
+    parser.add_argument("--sam", type=Path, default=ROOT / ".venv-bench" / "bin" / "sam", help="SAM's command")
     parser.add_argument("--preflight", type=Path, default=Path(sys.executable).parent / "preflight", help="ours")
     parser.add_argument("--quick", action="store_true", help="few repeats: to see that it works, not to report")
     parser.add_argument("--pairs", type=_positive, help="cold invocations of each side (default 6, quick 2)")
     parser.add_argument("--trips", type=_positive, help="warm round trips of each side (default 2000, quick 200)")
     parser.add_argument("--repeats", type=_positive, help="of each accuracy check (default 3, quick 1)")
     parser.add_argument("--skip", action="append", choices=get_args(Part), default=[], help="leave a part out")
-    parser.add_argument("--output", type=Path, default=_ROOT / "benchmarks" / "results" / "latest.json", help="JSON")
+    parser.add_argument("--output", type=Path, default=RESULTS / "latest.json", help="JSON")
     options = parser.parse_args(arguments)
     for name, usual, quick in (("pairs", 6, 2), ("trips", 2000, 200), ("repeats", 3, 1)):
         if getattr(options, name) is None:
@@ -153,10 +141,6 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError("at least 1")
     return value
-
-
-def _stop(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

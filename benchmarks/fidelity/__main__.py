@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from rich.console import Console
@@ -17,30 +15,19 @@ from benchmarks import machine, report
 from benchmarks.bed import open_bed
 from benchmarks.fidelity import published
 from benchmarks.fidelity.parts import Part, Settings, measure
+from benchmarks.frame import RESULTS, framed
 from emulator.doctor import LAMBDA_HZ
-from emulator.errors import Interrupted, PreflightError
 from emulator.text_table import text_table
 
 if TYPE_CHECKING:
     from benchmarks.fidelity.compare import Result
 
-_ROOT: Final = Path(__file__).parents[2]
 _HEADERS: Final = ("", "here", "Lambda", "error", "Lambda's own spread", "undisturbed", "")
 
 
 def main(arguments: Sequence[str]) -> int:
     """The exit status: 0 every target reached, 1 not, 2 usage, 3 no engine, 130 stopped."""
-    options = parse(arguments)
-    console = Console(stderr=True)
-    signal.signal(signal.SIGTERM, _stop)
-    try:
-        return _run(options, console)
-    except KeyboardInterrupt:
-        error: PreflightError = Interrupted("stopped", hint="Containers of this run were removed.")
-    except PreflightError as caught:
-        error = caught
-    report.complain(console, error)
-    return error.exit_code
+    return framed(_run, parse(arguments), "Containers of this run were removed.")
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -50,7 +37,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=30, help="runs at each size that count (default 30)")
     parser.add_argument("--patience", type=float, default=120.0, metavar="S", help="seconds to wait for quiet runs")
     parser.add_argument("--only", action="append", choices=get_args(Part), help="leave the other parts out")
-    parser.add_argument("--output", type=Path, default=_ROOT / "benchmarks" / "results" / "fidelity.json", help="JSON")
+    parser.add_argument("--output", type=Path, default=RESULTS / "fidelity.json", help="JSON")
     options = parser.parse_args(arguments)
     if options.sizes < 2 or options.runs < 1:  # noqa: PLR2004 - the smallest and the largest
         parser.error("at least 2 sizes and 1 run")
@@ -120,10 +107,6 @@ def warnings(facts: Mapping[str, Any], results: Mapping[str, Result]) -> Iterato
         quiet, runs = sum(row.quiet for row in result.rows), sum(row.runs for row in result.rows)
         if quiet < runs:
             yield f"{name}: other work disturbed {runs - quiet} of {runs} runs; run it again on a quiet machine"
-
-
-def _stop(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

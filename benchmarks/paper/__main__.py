@@ -8,17 +8,18 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
-
-from rich.console import Console
+from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks import machine, report
+from benchmarks.frame import ROOT, framed
 from benchmarks.paper import charts, page
 from benchmarks.paper.figures import Figures, row_of
-from emulator.errors import BackendError, Interrupted, PreflightError
+from emulator.errors import BackendError
 from emulator.sandbox.docker_engine import connect
 
-_ROOT: Final = Path(__file__).parents[2]
+if TYPE_CHECKING:
+    from rich.console import Console
+
 _SIZES: Final = "256,512,1024,1536,2048"  # the paper's
 _SERVER: Final = "t3.small"
 _TASKS: Final = {"sentiment": "SentimentFunction", "similarity": "SimilarityFunction"}
@@ -30,24 +31,18 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--calls", type=int, default=300, help="warm invocations of each size (default 300)")
     parser.add_argument("--cold", type=int, default=5, help="cold starts of each size (default 5)")
     parser.add_argument("--again", action="store_true", help="measure nothing: page and charts from the last figures")
-    parser.add_argument("--folder", type=Path, default=_ROOT / "docs", help="where they go (default: docs)")
-    options = parser.parse_args(arguments)
-    console = Console(stderr=True)
+    parser.add_argument("--folder", type=Path, default=ROOT / "docs", help="where they go (default: docs)")
+    return framed(_run, parser.parse_args(arguments), "The page is as it was.")
+
+
+def _run(options: argparse.Namespace, console: Console) -> int:
     kept = options.folder / "paper" / "figures.json"
-    try:
-        report.check_writable(kept)
-        if not options.again:
-            kept.write_text(_measured(options.calls, options.cold, console).as_json())
-        _write(Figures.of(kept.read_text("utf-8")), options.folder)
-    except KeyboardInterrupt:
-        error: PreflightError = Interrupted("stopped", hint="The page is as it was; `preflight` has tidied up.")
-    except PreflightError as caught:
-        error = caught
-    else:
-        console.print(f"written: {options.folder / 'paper-figure-3.md'}", highlight=False, soft_wrap=True)
-        return 0
-    report.complain(console, error)
-    return error.exit_code
+    report.check_writable(kept)
+    if not options.again:
+        kept.write_text(_measured(options.calls, options.cold, console).as_json())
+    _write(Figures.of(kept.read_text("utf-8")), options.folder)
+    console.print(f"written: {options.folder / 'paper-figure-3.md'}", highlight=False, soft_wrap=True)
+    return 0
 
 
 def _measured(calls: int, cold: int, console: Console) -> Figures:
@@ -60,7 +55,7 @@ def _measured(calls: int, cold: int, console: Console) -> Figures:
     tasks, prices = {}, ""
     for task, name in _TASKS.items():
         console.print(f"{name}: {calls} warm invocations at each of {_SIZES} MB", highlight=False)
-        golden = _ROOT / "fixtures" / "golden" / f"{task}.jsonl"
+        golden = ROOT / "fixtures" / "golden" / f"{task}.jsonl"
         swept = _preflight(
             *("tune", name, "--memory", _SIZES, "--dataset", str(golden), "--no-smallest", "--fresh"),
             *("--warm", str(calls), "--cold", str(cold), "--precision", "100", "--budget", "900"),
@@ -82,7 +77,7 @@ def _cost(name: str, size: dict[str, Any]) -> dict[str, Any]:
 def _preflight(*arguments: str) -> dict[str, Any]:
     """One command of the product, as a user runs it; its progress goes to the terminal."""
     python = f"PythonRuntime=python{sys.version_info[0]}.{sys.version_info[1]}"
-    template = ("-t", str(_ROOT / "handlers" / "template.yaml"), "--parameter-overrides", python)
+    template = ("-t", str(ROOT / "handlers" / "template.yaml"), "--parameter-overrides", python)
     command = [sys.executable, "-m", "emulator", *arguments, *template, "--json"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode not in {0, 1}:

@@ -36,19 +36,22 @@ from emulator.surroundings import read_machine
 from emulator.tune import report as tune_report
 from emulator.tune import smallest as bisection
 from emulator.tune import sweep, tuning
-from emulator.tune.sampling import least_waits
+from emulator.tune.decision import STRATEGIES, SURE, Goal, agreement, owned
+from emulator.tune.sampling import least_waits, total
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from emulator.config import FunctionConfig
+    from emulator.pricing.prices import PriceList
     from emulator.sandbox.base import Backend
+    from emulator.tune.decision import Strategy
     from emulator.tune.report import Tuning
     from emulator.tune.sampling import Series
     from emulator.tune.smallest import Smallest
-    from emulator.tune.tuning import Strategy
 
 _PERCENT = 100
+_SLO_PRECISION_PCT = 10.0
 
 
 class TuneOptions(TypedDict):
@@ -66,7 +69,7 @@ class TuneOptions(TypedDict):
     slo: str | None
     cold: int
     warm: int
-    precision_pct: float
+    precision_pct: float | None
     budget_s: float
     smallest: bool | None
     fresh: bool
@@ -87,7 +90,7 @@ class TuneOptions(TypedDict):
 @click.option("--memory", metavar="128,512,…", help="Memory sizes (default: nine from 128 to 10240).")
 @click.option(
     "--strategy",
-    type=click.Choice(("cost", "speed", "balanced")),
+    type=click.Choice(STRATEGIES),
     default="balanced",
     show_default=True,
     help="What to look for.",
@@ -116,10 +119,8 @@ class TuneOptions(TypedDict):
     "--precision",
     "precision_pct",
     type=click.FloatRange(min=0, min_open=True),
-    default=10.0,
-    show_default=True,
     metavar="PCT",
-    help="Go on until the median's interval is narrower.",
+    help="Go on until each median's interval is narrower, too (default with --slo: 10).",
 )
 @click.option(
     "--budget",
@@ -141,7 +142,8 @@ def tune(**options: Unpack[TuneOptions]) -> int:
     """Run the function NAME at several memory sizes and say which to take.
 
     Sizes that this machine cannot represent are named and left out. A sweep that was stopped goes on where it was.
-    The exit status is 1 where no size will do.
+    It goes on until the same size would be taken again, or the budget is spent. The exit status is 1 where no size
+    will do.
     """
     output_files.check(options["outputs"], (".json", ".html"))
     slo = None if options["slo"] is None else tuning.parse_slo(options["slo"])
@@ -159,21 +161,26 @@ def tune(**options: Unpack[TuneOptions]) -> int:
             print_log(console.capability_line(opened) + "\n")
         try:
             _refuse_without_quota(opened)
-            results, least = _measured(config, usable, events, opened, options, progress)
+            results, least = _measured(config, usable, events, opened, options, progress, listed)
         finally:
             opened.close()
-    waits = least_waits(results.values())
+    waits = least_waits(each for rounds in results.values() for each in rounds)
     figures = tuple(
-        tuning.result_of(replace(config, memory_mb=size), series, listed, slo=slo, calibration=factor, waits=waits)
-        for size, series in results.items()
+        tuning.result_of(replace(config, memory_mb=size), rounds, listed, slo=slo, calibration=factor, waits=waits)
+        for size, rounds in results.items()
     )
+    goal = _goal(options)
+    recommended = tuning.recommend(figures, goal, slo)
+    if slo is None and recommended.memory_mb is not None:
+        running = {each.memory_mb: results[each.memory_mb] for each in figures if each.runs}
+        recommended = replace(recommended, agreement=_agreement(running, config, listed, goal))
     found = tune_report.Tuning(
         function=config.name,
         backend=opened.name,
         strategy="slo" if slo is not None else options["strategy"],
         results=figures,
         left_out=left_out,
-        recommended=tuning.recommend(figures, options["strategy"], weight=options["weight"], slo=slo),
+        recommended=recommended,
         slo=slo,
         smallest=least,
         calibration=factor,
@@ -228,11 +235,21 @@ def _measured(  # noqa: PLR0913, PLR0917 - the parts of one run
     opened: Backend,
     options: TuneOptions,
     progress: console.Progress,
-) -> tuple[dict[int, Series], Smallest | None]:
+    listed: PriceList,
+) -> tuple[sweep.Rounds, Smallest | None]:
+    precision_pct = options["precision_pct"]
+    if precision_pct is None and options["slo"] is not None:
+        precision_pct = _SLO_PRECISION_PCT
+    goal = _goal(options)
+
+    def sure(running: Mapping[int, Sequence[Series]]) -> bool:
+        """With an SLO the medians' precision has to do."""
+        return options["slo"] is not None or _agreement(running, config, listed, goal) >= SURE
+
     effort = sweep.Effort(
         cold=options["cold"],
         warm=options["warm"],
-        precision=options["precision_pct"] / _PERCENT,
+        precision=None if precision_pct is None else precision_pct / _PERCENT,
         budget_s=options["budget_s"],
     )
     question = sweep.question_of(config, events, opened.name, effort)
@@ -250,12 +267,15 @@ def _measured(  # noqa: PLR0913, PLR0917 - the parts of one run
             journal=journal,
             say=progress.say,
             order=random.Random(),  # noqa: S311 - an order, not a secret
+            sure=sure,
         )
         wanted = options["smallest"]
         least = None
         if wanted or (wanted is None and options["dataset"] is not None):
             used = [
-                peak for series in results.values() if (peak := series.max_memory_mb) is not None and not series.errors
+                peak
+                for series in map(total, results.values())
+                if (peak := series.max_memory_mb) is not None and not series.errors
             ]
             hint = math.ceil(min(used)) if used else None
             least = _smallest(config, (max(usable), hint), events, opened, progress)
@@ -264,6 +284,17 @@ def _measured(  # noqa: PLR0913, PLR0917 - the parts of one run
         raise
     journal.forget()
     return results, least
+
+
+def _goal(options: TuneOptions) -> Goal:
+    return Goal(strategy=options["strategy"], weight=options["weight"])
+
+
+def _agreement(running: Mapping[int, Sequence[Series]], config: FunctionConfig, listed: PriceList, goal: Goal) -> float:
+    """0 where nothing was answered."""
+    waits = least_waits(each for rounds in running.values() for each in rounds)
+    sizes = {size: own for size, rounds in running.items() if (own := owned(size, rounds, waits)) is not None}
+    return agreement(sizes, tuning.usd_of(config, listed), goal) if sizes else 0.0
 
 
 def _smallest(

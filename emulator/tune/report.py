@@ -10,6 +10,7 @@ from emulator import html_page, plots
 from emulator.pricing.report import dollars
 from emulator.text_table import text_table
 from emulator.tune import smallest, tuning
+from emulator.tune.decision import SURE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,6 +65,9 @@ def as_dict(found: Tuning) -> dict[str, Any]:
         "slo": None if found.slo is None else asdict(found.slo),
         "recommended_memory_mb": found.recommended.memory_mb,
         "reason": found.recommended.reason,
+        "alike_mb": list(found.recommended.alike),
+        "agreement": found.recommended.agreement,
+        "by_strategy": dict(found.recommended.by_strategy),
         "sizes": [tuning.as_dict(each) for each in found.results],
         "left_out": [asdict(each) for each in found.left_out],
         "smallest": None if found.smallest is None else smallest.as_dict(found.smallest),
@@ -104,11 +108,18 @@ def sentences(found: Tuning) -> list[str]:
     if disturbed:
         told.append(f"other work on this machine disturbed {disturbed} invocations, which are left out of the figures")
     if disturbed > sum(each.warm for each in found.results):
-        told.append("that is most of them: another run may recommend another size until this machine is quiet")
+        told.append("that is most of them: the percentiles may be better on a quiet machine")
     told.append(f"prices: {found.prices}; measured in {found.seconds:.0f} s on the {found.backend} backend")
     taken = found.recommended
     what = "nothing" if taken.memory_mb is None else f"{taken.memory_mb:,} MB"
+    if found.slo is None and taken.by_strategy:
+        told.append("by strategy: " + ", ".join(f"{name} {size:,} MB" for name, size in taken.by_strategy.items()))
     told.append(f"recommended: {what}: {taken.reason}")
+    if taken.agreement is not None and taken.agreement < SURE:
+        told.append(
+            f"the time was up before that was sure: {taken.agreement:.0%} of what these rounds might have shown lead "
+            "to the same size; a longer --budget makes it surer"
+        )
     return told
 
 

@@ -17,6 +17,7 @@ _MS: Final = 1000
 _APART_S: Final = 2 * CPU_PERIOD_US / 1e6
 _DISTURBED_MS: Final = 2.0
 _DISTURBED_SHARE: Final = 0.1
+_TICK_MS: Final = 4.0  # of Lambda's 250 Hz: who was held back by the quota is put back to work that late
 _LEAST_PART: Final = 3
 
 
@@ -135,8 +136,9 @@ def least_waits(every: Iterable[Series]) -> dict[int, float]:
 def undisturbed(series: Series, waits: Mapping[int, float]) -> Series:
     """Without the warm invocations from which other work on this machine took the CPU; what failed stays.
 
-    Such a one has waited for longer than the same event at its best, by more than 2 ms and a tenth of its duration.
-    Where hardly any is left, the third that waited least stands for them.
+    Such a one has waited for longer than the same event at its best, by more than 2 ms and a tenth of its duration; by
+    a tick more where the quota held it back, or those that were held back would be the ones left out. Where hardly any
+    is left, the third that waited least stands for them.
     """
 
     def more(sample: Sample) -> float:
@@ -145,12 +147,21 @@ def undisturbed(series: Series, waits: Mapping[int, float]) -> Series:
         if sample.error is not None or waited is None:
             return -math.inf
         least = waits.get(sample.event, waited)
-        return waited - least - max(_DISTURBED_MS, _DISTURBED_SHARE * sample.duration_ms)
+        allowed = max(_DISTURBED_MS, _DISTURBED_SHARE * sample.duration_ms)
+        return waited - least - allowed - (_TICK_MS if sample.throttled_ms else 0.0)
 
     by_more = sorted(range(len(series.warm)), key=lambda number: more(series.warm[number]))
     kept = sum(more(sample) <= 0 for sample in series.warm)
     chosen = sorted(by_more[: max(kept, -(-len(series.warm) // _LEAST_PART))])
     return Series(cold=series.cold, warm=tuple(series.warm[number] for number in chosen))
+
+
+def total(rounds: Iterable[Series]) -> Series:
+    """All rounds of one size as one series."""
+    found = Series()
+    for each in rounds:
+        found += each
+    return found
 
 
 def endless(events: Sequence[bytes]) -> Iterator[bytes]:

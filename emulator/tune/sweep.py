@@ -1,4 +1,4 @@
-"""A memory sweep: sizes in random order, round by round, until each median is sure enough or the time is up."""
+"""A memory sweep: sizes in random order, round by round, until what to take is sure or the time is up."""
 
 from __future__ import annotations
 
@@ -14,29 +14,33 @@ from typing import TYPE_CHECKING, Any
 from emulator.errors import ConfigurationError
 from emulator.intervals import percentile
 from emulator.service import LambdaService
-from emulator.tune.sampling import Sample, Series, endless, least_waits, round_of, undisturbed
+from emulator.tune.sampling import Sample, Series, endless, least_waits, round_of, total, undisturbed
 
 if TYPE_CHECKING:
     from emulator.config import FunctionConfig
     from emulator.sandbox.base import Backend, Capabilities, Sandbox, SandboxSpec
 
 
+Rounds = dict[int, tuple[Series, ...]]
+"""What was measured of each memory size, round by round."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effort:
-    """`cold` rounds at least, with `warm` warm invocations in all of these; then more of them up to `budget_s`.
+    """`cold` rounds at least, with `warm` warm invocations in all of these; then such with as many each, to `budget_s`.
 
-    A size is done when the 95 % interval of its median is narrower than `precision` of it. The budget ends everything
-    but the first round.
+    With a `precision` a size is not done before the 95 % interval of its median is narrower than that part of it. The
+    budget ends everything but the first round.
     """
 
     cold: int
     warm: int
-    precision: float
+    precision: float | None
     budget_s: float
 
     @property
     def warm_of_round(self) -> int:
-        """Rounded up."""
+        """Rounded up; of the rounds that there are in any case."""
         return -(-self.warm // self.cold)
 
 
@@ -114,39 +118,53 @@ def sweep(  # noqa: PLR0913 - one keyword for each thing a sweep needs
     say: Callable[[str], None],
     clock: Callable[[], float] = time.monotonic,
     order: random.Random,
-) -> dict[int, Series]:
-    """Each size's series. Sizes and events come in random order; what the journal holds is not measured again."""
+    sure: Callable[[Mapping[int, Sequence[Series]]], bool],
+) -> Rounds:
+    """Each size's rounds. Sizes and events come in random order; what the journal holds is not measured again.
+
+    `sure` is asked when each size has what `effort` wants; while it is not, every size that runs has another round, so
+    that what slows the machine in one slows all of them.
+    """
     done = journal.read()
     begin, measured, shuffled = clock(), 0, list(events)
     order.shuffle(shuffled)
     turns = endless(shuffled)
-    while sizes := _wanting(configs, done, effort):
+    while sizes := _wanting(configs, done, effort, sure):
         number = min(len(done.get(size, [])) for size in sizes) + 1
         behind = [size for size in sizes if len(done.get(size, [])) < number]
         for size in order.sample(behind, len(behind)):
             spent = clock() - begin
             if spent > effort.budget_s and number > 1:
-                return {size: _sum(done.get(size, [])) for size in configs}
-            say(_progress(size, number, measured, spent, _left(configs, done, effort)))
-            found = run(configs[size], turns, effort.warm_of_round)
+                return {each: tuple(done.get(each, ())) for each in configs}
+            say(_progress(size, number, (measured, _left(configs, done, effort)), (spent, effort.budget_s)))
+            found = run(configs[size], turns, effort.warm_of_round if number <= effort.cold else effort.warm)
             done.setdefault(size, []).append(found)
             journal.add(size, found)
             measured += 1
-    return {size: _sum(done.get(size, [])) for size in configs}
+    return {size: tuple(done.get(size, ())) for size in configs}
 
 
-def _wanting(configs: Mapping[int, FunctionConfig], done: Mapping[int, Sequence[Series]], effort: Effort) -> list[int]:
+def _wanting(
+    configs: Mapping[int, FunctionConfig],
+    done: Mapping[int, Sequence[Series]],
+    effort: Effort,
+    sure: Callable[[Mapping[int, Sequence[Series]]], bool],
+) -> list[int]:
     waits = least_waits(series for rounds in done.values() for series in rounds)
-    return [size for size in configs if wants(done.get(size, []), effort, waits)]
+    wanting = [size for size in configs if wants(done.get(size, []), effort, waits)]
+    if wanting:
+        return wanting
+    running = {size: done[size] for size in configs if not total(done[size]).errors}
+    return [] if not running or sure(running) else list(running)
 
 
 def wants(rounds: Sequence[Series], effort: Effort, waits: Mapping[int, float]) -> bool:
     """Whether a size needs another round; one that fails has two, to be sure of it. Disturbed invocations count not."""
-    total = undisturbed(_sum(rounds), waits)
-    if total.errors and len(rounds) > 1:
+    found = undisturbed(total(rounds), waits)
+    if found.errors and len(rounds) > 1:
         return False
-    enough = len(rounds) >= effort.cold and len(total.good_warm) >= effort.warm
-    return not enough or not precise(total, effort.precision)
+    enough = len(rounds) >= effort.cold and len(found.good_warm) >= effort.warm
+    return not enough or (effort.precision is not None and not precise(found, effort.precision))
 
 
 def precise(series: Series, precision: float) -> bool:
@@ -185,17 +203,13 @@ def _left(configs: Mapping[int, FunctionConfig], done: Mapping[int, Sequence[Ser
     return sum(max(0, effort.cold - len(done.get(size, []))) for size in configs)
 
 
-def _progress(size: int, number: int, measured: int, spent_s: float, left: int) -> str:
-    more = f", {left} to go" if left else ", until it is sure"
-    eta = f", {spent_s / measured * left:.0f} s left" if measured and left else ""
-    return f"{size} MB, round {number}{more}{eta}"
-
-
-def _sum(rounds: Sequence[Series]) -> Series:
-    total = Series()
-    for each in rounds:
-        total += each
-    return total
+def _progress(size: int, number: int, done: tuple[int, int], seconds: tuple[float, float]) -> str:
+    """`done` are rounds that were measured and such as are still to come in any case; `seconds` spent and at most."""
+    (measured, left), (spent_s, budget_s) = done, seconds
+    if not left:
+        return f"{size} MB, round {number}, until it is sure, {max(0.0, budget_s - spent_s):.0f} s at most"
+    eta = f", {spent_s / measured * left:.0f} s left" if measured else ""
+    return f"{size} MB, round {number}, {left} to go{eta}"
 
 
 def _series(value: Mapping[str, Any]) -> Series:

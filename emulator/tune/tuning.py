@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Final
 
 from emulator.calibration import Calibration, predicted
 from emulator.config import FunctionConfig
@@ -14,12 +14,10 @@ from emulator.intervals import Estimate, percentile
 from emulator.limits import check
 from emulator.pricing.cost import per_million_usd
 from emulator.pricing.prices import PriceList
-from emulator.tune.sampling import Series, undisturbed
+from emulator.tune.decision import ALIKE, STRATEGIES, Figures, Goal, Strategy, UsdOf, choose, figures, owned
+from emulator.tune.sampling import Series, total, undisturbed
 
 SIZES: Final = (128, 256, 512, 1024, 1769, 2048, 3008, 5120, 10_240)
-ALIKE: Final = 0.1
-"""Figures that differ by less than this are the same to a recommendation: the next thing that counts decides."""
-Strategy = Literal["cost", "speed", "balanced"]
 LEAST_MB: Final = 128
 _ONE_VCPU_MB: Final = 1769
 _SLO: Final = re.compile(r"p(\d{1,2}(?:\.\d+)?)\s*=\s*(\d+(?:\.\d+)?)\s*ms")
@@ -47,7 +45,8 @@ class SizeResult:
 
     `median` has its interval. `billed_ms` is the mean of warm invocations, which is what a million of them costs.
     `disturbed` warm invocations, from which other work here took the CPU, are in none of the figures.
-    `throttled_share` is the part of their duration that the quota took. `predicted_*` are for real Lambda.
+    `throttled_share` is the part of their duration that the quota took. `decided_by` is what sizes are compared by: all
+    warm invocations without what other work has added (emulator.tune.decision). `predicted_*` are for real Lambda.
     """
 
     memory_mb: int
@@ -64,6 +63,7 @@ class SizeResult:
     max_memory_mb: float | None
     throttled_share: float | None
     usd_per_million: float | None
+    decided_by: Figures | None
     errors: Mapping[str, int]
     predicted_median: Estimate | None = None
     predicted_slo: Estimate | None = None
@@ -84,10 +84,17 @@ class SizeResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recommendation:
-    """The size to take, None where none will do, and why."""
+    """The size to take, None where none will do, and why.
+
+    `alike` are the sizes that are equal to it, itself among them. `agreement` (0 to 1) is how surely the same would be
+    taken again, None where that was not reckoned. `by_strategy` is what each strategy would take.
+    """
 
     memory_mb: int | None
     reason: str
+    alike: tuple[int, ...] = ()
+    agreement: float | None = None
+    by_strategy: Mapping[Strategy, int] = field(default_factory=dict)
 
 
 def parse_sizes(text: str) -> tuple[int, ...]:
@@ -129,7 +136,7 @@ def representable(sizes: Iterable[int], cpus: int, free_mb: int) -> tuple[tuple[
 
 def result_of(  # noqa: PLR0913 - one keyword for each thing that figures depend on
     config: FunctionConfig,
-    measured: Series,
+    rounds: Sequence[Series],
     prices: PriceList,
     *,
     slo: Slo | None,
@@ -142,6 +149,7 @@ def result_of(  # noqa: PLR0913 - one keyword for each thing that figures depend
     """
     import numpy as np  # noqa: PLC0415 - a tenth of a second that only figures need
 
+    measured = total(rounds)
     series = measured if waits is None else undisturbed(measured, waits)
     warm, cold = series.good_warm, series.good_cold
     durations = [sample.duration_ms for sample in warm]
@@ -153,6 +161,7 @@ def result_of(  # noqa: PLR0913 - one keyword for each thing that figures depend
     slo_ms = float(np.percentile(durations, slo.percent)) if durations and slo else None
     factor = calibration.duration if calibration else None
     usd = None if billed is None else _usd(config, billed, prices)
+    own = owned(config.memory_mb, rounds, waits or {})
     return SizeResult(
         memory_mb=config.memory_mb,
         cold=len(cold),
@@ -168,6 +177,7 @@ def result_of(  # noqa: PLR0913 - one keyword for each thing that figures depend
         max_memory_mb=series.max_memory_mb,
         throttled_share=sum(throttled) / sum(durations) if durations and len(throttled) == len(durations) else None,
         usd_per_million=usd,
+        decided_by=None if own is None else figures(config.memory_mb, own, usd_of(config, prices)),
         errors=series.errors,
         predicted_median=predicted(median.value, factor) if median and factor else None,
         predicted_slo=predicted(slo_ms, factor) if slo_ms is not None and factor else None,
@@ -175,56 +185,50 @@ def result_of(  # noqa: PLR0913 - one keyword for each thing that figures depend
     )
 
 
-def recommend(
-    results: Sequence[SizeResult], strategy: Strategy, *, weight: float = 0.5, slo: Slo | None = None
-) -> Recommendation:
-    """The size to take among those that answer every time.
+def recommend(results: Sequence[SizeResult], goal: Goal, slo: Slo | None = None) -> Recommendation:
+    """The size to take among those that answer every time: what `goal` takes, by a rule that breaks ties.
 
-    `cost`: the cheapest, of those alike the fastest. `speed`: the fastest, of those alike the cheapest. `balanced`:
-    the least of weight x cost + (1 - weight) x time, each against the best. With an SLO only sizes that keep it count
-    (as predicted for Lambda where there is a calibration), and the cheapest of them is taken.
+    With an SLO only sizes that keep it count (as predicted for Lambda where there is a calibration), and the cheapest
+    of them is taken, whatever the goal; of equally cheap ones the smallest.
     """
-    able = [each for each in results if each.runs]
+    able = {each.memory_mb: each for each in results if each.runs}
     if not able:
         return Recommendation(memory_mb=None, reason="no size runs every invocation")
+    by = {size: each.decided_by for size, each in able.items() if each.decided_by is not None}
+    every = {each: choose(by, replace(goal, strategy=each)).memory_mb for each in STRATEGIES}
     if slo is not None:
         wanted = f"p{slo.percent:g} within {slo.limit_ms:g} ms"
-        able = [each for each in able if _slo_ms(each) <= slo.limit_ms]
-        if not able:
-            return Recommendation(memory_mb=None, reason=f"no size has {wanted}")
-        chosen = min(able, key=_usd_of)
-        return Recommendation(memory_mb=chosen.memory_mb, reason=f"the cheapest with {wanted}")
-    if strategy == "cost":
-        chosen = min(_alike(able, _usd_of), key=_ms_of)
-        return Recommendation(memory_mb=chosen.memory_mb, reason=f"the fastest of the cheapest (within {ALIKE:.0%})")
-    if strategy == "speed":
-        chosen = min(_alike(able, _ms_of), key=_usd_of)
-        return Recommendation(memory_mb=chosen.memory_mb, reason=f"the cheapest of the fastest (within {ALIKE:.0%})")
-    usd, ms = min(map(_usd_of, able)), min(map(_ms_of, able))
+        keeping = sorted(size for size, each in able.items() if _slo_ms(each) <= slo.limit_ms)
+        if not keeping:
+            return Recommendation(memory_mb=None, reason=f"no size has {wanted}", by_strategy=every)
+        cheapest = min(keeping, key=lambda size: by[size].usd)
+        return Recommendation(memory_mb=cheapest, reason=f"the cheapest with {wanted}", by_strategy=every)
+    choice = choose(by, goal)
+    return Recommendation(
+        memory_mb=choice.memory_mb, reason=_reason(choice.alike, goal), alike=choice.alike, by_strategy=every
+    )
 
-    def score(result: SizeResult) -> float:
-        return weight * _usd_of(result) / usd + (1 - weight) * _ms_of(result) / ms
 
-    chosen = min(_alike(able, score), key=_usd_of)
-    return Recommendation(memory_mb=chosen.memory_mb, reason=f"the best balance, with {weight:.0%} for cost")
+def usd_of(config: FunctionConfig, prices: PriceList) -> UsdOf:
+    """Its price at any memory size."""
+    return lambda memory_mb, billed_ms: _usd(replace(config, memory_mb=memory_mb), billed_ms, prices)
+
+
+def _reason(alike: Sequence[int], goal: Goal) -> str:
+    whys = {
+        "cost": f"the fastest of the cheapest (within {ALIKE:.0%})",
+        "speed": f"the fastest (within {ALIKE:.0%})",
+        "balanced": f"the best balance, with {goal.weight:.0%} for cost",
+    }
+    if len(alike) == 1:
+        return whys[goal.strategy]
+    named = f"{', '.join(f'{size:,}' for size in alike[:-1])} and {alike[-1]:,} MB"
+    return f"{whys[goal.strategy]}; {named} are equal within {ALIKE:.0%}: the smallest is named"
 
 
 def as_dict(result: SizeResult) -> dict[str, Any]:
     """For JSON; what was not measured is null."""
     return {**asdict(result), "runs": result.runs}
-
-
-def _alike(results: Sequence[SizeResult], figure: Any) -> list[SizeResult]:  # noqa: ANN401 - a key function
-    best = min(figure(each) for each in results)
-    return [each for each in results if figure(each) <= best * (1 + ALIKE)]
-
-
-def _usd_of(result: SizeResult) -> float:
-    return result.usd_per_million or 0.0
-
-
-def _ms_of(result: SizeResult) -> float:
-    return result.median.value if result.median is not None else 0.0
 
 
 def _slo_ms(result: SizeResult) -> float:

@@ -32,6 +32,8 @@ def test_a_sweep_measures_recommends_and_writes(tmp_path: Path) -> None:
     assert [each["memory_mb"] for each in document["left_out"]] == [10240]
     assert all(each["median"]["value"] > 0 and each["warm"] + each["disturbed"] == 5 for each in document["sizes"])
     assert document["recommended_memory_mb"] in {128, 512}
+    assert document["recommended_memory_mb"] == document["by_strategy"]["cost"] == min(document["alike_mb"])
+    assert 0 <= document["agreement"] <= 1
     assert json.loads(files[0].read_text()) == document
     assert files[1].read_text().count("<svg") == 3
 
@@ -65,7 +67,7 @@ def test_no_size_keeps_the_slo(tmp_path: Path) -> None:
 @pytest.mark.engine
 def test_a_stopped_sweep_goes_on() -> None:
     """Ctrl-C keeps what was measured, and the same command says that it goes on."""
-    command = ("tune", "Echo", *GIVEN, "--memory", "129,513", "--cold", "3", "--warm", "6", "--precision", "100000")
+    command = ("tune", "Echo", *GIVEN, "--memory", "129,513", "--cold", "3", "--warm", "6", "--budget", "9")
     preflight(*command, "--fresh", "--budget", "0")  # so that no other test's sweep is in the way
     with started(*command) as process:
         assert process.stderr is not None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from benchmarks import machine
@@ -12,6 +15,7 @@ from benchmarks.fidelity.tasks import Run, Start, Taken, take_turns
 from benchmarks.stats import quantile
 
 DATA = read()
+ROOT = Path(__file__).parents[2]
 
 
 def run(wall_ms: float, *, lost_ms: float = 1.0, cpu_ms: float = 15.84) -> Run:
@@ -113,6 +117,14 @@ def test_sha256_is_judged_below_one_vcpu_alone() -> None:
     runs[512] = taken(run(100 * quantile(DATA.sha256[512], 0.5) * 1.081))
     found = compare.sha256(DATA, runs, 1)
     assert (round(found.figure, 1), found.verdict) == (8.1, "FAIL")
+    assert found.rows[0].note == "16 ms of CPU, 16 at 1,769 MB"
+
+
+def test_a_core_that_was_slow_for_one_run_is_not_in_the_ratios() -> None:
+    """A tenth more CPU time and a tenth more wall time are this machine's; more wall time alone is the model's."""
+    runs = {memory_mb: taken(run(100 * quantile(ratios, 0.5))) for memory_mb, ratios in DATA.sha256.items()}
+    runs |= {1769: taken(run(100)), 512: taken(run(110 * quantile(DATA.sha256[512], 0.5), cpu_ms=15.84 * 1.1))}
+    assert compare.sha256(DATA, runs, 1).figure == pytest.approx(0, abs=1e-9)
 
 
 def test_runs_and_pauses_as_on_lambda() -> None:
@@ -131,6 +143,26 @@ def test_init_is_flat_or_it_is_not() -> None:
     assert compare.init(DATA, "python3.99", {**flat, 128: [start(640)]}).verdict == "FAIL"
     stolen = {memory_mb: [Start(init_ms=101, cpu_ms=80)] for memory_mb in (128, 256, 512, 1024)}
     assert compare.init(DATA, "python3.11", stolen).verdict == "NOT MEASURED"
+
+
+def test_the_readme_quotes_what_was_recorded() -> None:
+    """Every figure and the date, from the run that is kept: `make fidelity BENCH_ARGS="--output …/recorded.json"`."""
+    recorded = json.loads((ROOT / "benchmarks" / "fidelity" / "recorded.json").read_text(encoding="utf-8"))
+    results = recorded["results"]
+    below = [step for step in DATA.staircase if step.memory_mb < 1769]
+    ratios = [naive_ms(DATA.full_speed_ms, step.memory_mb) / step.in_handler_mean for step in below]
+    naive = compare.mean([abs(ratio - 1) for ratio in ratios])
+    staircase, told = results["staircase"], " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    for part in (
+        f"(`make fidelity`, {recorded['machine']['at'][:10]}) a short task's durations are",
+        f"durations are {staircase['figure']:.1f} % off in the mean over {len(staircase['rows'])} memory sizes",
+        f"(by the CPU share alone: {naive * 100:.0f} %)",
+        f"the SHA-256 ratios {results['sha256']['figure']:.1f} % at most up to 1,769 MB",
+        f"the CPU share at 128 MB {results['pauses']['figure']:.1f} points",
+    ):
+        assert part in told
+    assert all(result["verdict"] != "NOT MEASURED" for result in results.values())
+    assert results["staircase"]["figure"] <= compare.STAIRCASE_MAE_PCT
 
 
 def test_text_and_warnings() -> None:

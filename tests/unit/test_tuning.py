@@ -19,12 +19,14 @@ from emulator.intervals import Estimate
 from emulator.pricing.prices import load
 from emulator.tune import report as tune_report
 from emulator.tune import sweep, tuning
-from emulator.tune.sampling import Sample, Series, least_waits, undisturbed
+from emulator.tune.decision import STRATEGIES, Goal, Strategy
+from emulator.tune.sampling import Sample, Series, least_waits, total, undisturbed
 from emulator.tune.smallest import smallest
 from emulator.tune.sweep import Effort, Journal, wants
 from emulator.tune.tuning import Slo, recommend, representable, result_of
 
 PRICES = load()
+COST, SPEED, BALANCED = (Goal(strategy=each) for each in STRATEGIES)
 CONFIG = FunctionConfig(name="F", handler="a.b", runtime="python3.11", code=Path())
 FACTOR = Calibration(
     function="F",
@@ -49,7 +51,7 @@ def series(durations: list[float], *, errors: int = 0, throttled: float = 0.5) -
 def result(memory_mb: int, duration_ms: float, *, errors: int = 0, slo: Slo | None = None) -> tuning.SizeResult:
     """One size whose warm invocations all take the same."""
     config = replace(CONFIG, memory_mb=memory_mb)
-    return result_of(config, series([duration_ms] * 20, errors=errors), PRICES, slo=slo, calibration=None)
+    return result_of(config, [series([duration_ms] * 20, errors=errors)], PRICES, slo=slo, calibration=None)
 
 
 def test_sizes_that_do_not_fit_are_named() -> None:
@@ -83,7 +85,7 @@ def test_figures_of_one_size() -> None:
     """By hand: 100 ms at 1,024 MB are $1.87 a million; errors count apart."""
     found = result_of(
         replace(CONFIG, memory_mb=1024),
-        series([90.0, 100.0, 110.0]),
+        [series([90.0, 100.0, 110.0])],
         PRICES,
         slo=Slo(percent=50, limit_ms=1),
         calibration=FACTOR,
@@ -102,40 +104,40 @@ def test_figures_of_one_size() -> None:
 def test_what_was_not_measured_is_none() -> None:
     """A size at which nothing is answered has no figures, and does not run."""
     dead = Series(cold=(Sample(duration_ms=1, billed_ms=1, error="Runtime.OutOfMemory"),))
-    found = result_of(CONFIG, dead, PRICES, slo=None, calibration=FACTOR)
+    found = result_of(CONFIG, [dead], PRICES, slo=None, calibration=FACTOR)
     assert found.median is None
     assert found.p95_ms is None
     assert found.usd_per_million is None
     assert found.errors == {"Runtime.OutOfMemory": 1}
     assert not found.runs
-    assert not result_of(CONFIG, Series(), PRICES, slo=None, calibration=None).runs
+    assert not result_of(CONFIG, [], PRICES, slo=None, calibration=None).runs
 
 
 def test_strategies_by_hand() -> None:
     """128 MB is slow and cheap, 1,024 fast, 2,048 as fast and dear; 256 and 128 cost the same within a tenth."""
     sizes = [result(128, 400), result(256, 200), result(1024, 60), result(2048, 58)]
-    assert recommend(sizes, "cost").memory_mb == 256
-    assert recommend(sizes, "speed").memory_mb == 1024
-    assert recommend(sizes, "balanced").memory_mb == 1024
-    assert recommend(sizes, "balanced", weight=1.0).memory_mb == 128
-    assert recommend(sizes, "balanced", weight=0.0).memory_mb == 1024
+    assert recommend(sizes, COST).memory_mb == 256
+    assert recommend(sizes, SPEED).memory_mb == 1024
+    assert recommend(sizes, BALANCED).memory_mb == 1024
+    assert recommend(sizes, replace(BALANCED, weight=1.0)).memory_mb == 256
+    assert recommend(sizes, replace(BALANCED, weight=0.0)).memory_mb == 1024
 
 
 def test_what_fails_is_never_recommended() -> None:
     """However cheap it is; with none left there is no size."""
-    assert recommend([result(128, 10, errors=1), result(256, 900)], "cost").memory_mb == 256
-    assert recommend([result(128, 10, errors=1)], "cost").memory_mb is None
+    assert recommend([result(128, 10, errors=1), result(256, 900)], COST).memory_mb == 256
+    assert recommend([result(128, 10, errors=1)], COST).memory_mb is None
 
 
 def test_the_cheapest_that_keeps_the_slo() -> None:
     """The limit itself is within; a prediction counts by its upper end."""
     slo = Slo(percent=95, limit_ms=200)
     sizes = [result(128, 400, slo=slo), result(256, 200, slo=slo), result(1024, 60, slo=slo)]
-    assert recommend(sizes, "speed", slo=slo).memory_mb == 256
-    assert recommend(sizes, "cost", slo=Slo(percent=95, limit_ms=59.9)).memory_mb is None
-    calibrated = result_of(replace(CONFIG, memory_mb=128), series([300.0] * 9), PRICES, slo=slo, calibration=FACTOR)
-    assert recommend([calibrated], "cost", slo=slo).memory_mb == 128  # 300 x 0.6 = 180
-    assert recommend([calibrated], "cost", slo=Slo(percent=95, limit_ms=179)).memory_mb is None
+    assert recommend(sizes, SPEED, slo).memory_mb == 256
+    assert recommend(sizes, COST, Slo(percent=95, limit_ms=59.9)).memory_mb is None
+    calibrated = result_of(replace(CONFIG, memory_mb=128), [series([300.0] * 9)], PRICES, slo=slo, calibration=FACTOR)
+    assert recommend([calibrated], COST, slo).memory_mb == 128  # 300 x 0.6 = 180
+    assert recommend([calibrated], COST, Slo(percent=95, limit_ms=179)).memory_mb is None
 
 
 @given(
@@ -143,12 +145,10 @@ def test_the_cheapest_that_keeps_the_slo() -> None:
     strategy=st.sampled_from(["cost", "speed", "balanced"]),
     weight=st.floats(0, 1),
 )
-def test_a_recommendation_is_never_beaten_in_both(
-    durations: list[float], strategy: tuning.Strategy, weight: float
-) -> None:
+def test_a_recommendation_is_never_beaten_in_both(durations: list[float], strategy: Strategy, weight: float) -> None:
     """No other size is clearly cheaper and clearly faster."""
     sizes = [result(128 * 2**number, each) for number, each in enumerate(durations[:7])]
-    chosen = recommend(sizes, strategy, weight=weight).memory_mb
+    chosen = recommend(sizes, Goal(strategy=strategy, weight=weight)).memory_mb
     taken = next(each for each in sizes if each.memory_mb == chosen)
     assert taken.median is not None
     assert taken.usd_per_million is not None
@@ -214,15 +214,16 @@ class FakeRuns:
         return series([100 + self._draw.uniform(-self._spread, self._spread) for _ in range(warm)])
 
 
-def swept(runs: FakeRuns, journal: Journal, **effort: float) -> dict[int, Series]:
-    """A sweep of three sizes."""
+def swept(runs: FakeRuns, journal: Journal, *, unsure: int = 0, **effort: float) -> dict[int, Series]:
+    """A sweep of three sizes, which is not sure before it was asked so many times more."""
+    answers = iter([False] * unsure)
     wanted = Effort(
         cold=int(effort.get("cold", 3)),
         warm=30,
         precision=effort.get("precision", 0.1),
         budget_s=effort.get("budget", 99),
     )
-    return sweep.sweep(
+    found = sweep.sweep(
         {size: replace(CONFIG, memory_mb=size) for size in (128, 256, 512)},
         [b"1", b"2"],
         wanted,
@@ -231,7 +232,9 @@ def swept(runs: FakeRuns, journal: Journal, **effort: float) -> dict[int, Series
         say=lambda _text: None,
         clock=lambda: runs.now,
         order=random.Random(2),  # noqa: S311 - an order, not a secret
+        sure=lambda _running: next(answers, True),
     )
+    return {size: total(rounds) for size, rounds in found.items()}
 
 
 def test_a_sweep_ends_when_it_is_sure(tmp_path: Path) -> None:
@@ -251,6 +254,14 @@ def test_a_sweep_goes_on_until_it_is_sure_or_the_time_is_up(tmp_path: Path) -> N
     assert 9 < len(longer.sizes) <= 61
     short = FakeRuns()
     assert {len(each.cold) for each in swept(short, Journal(tmp_path / "b", "q"), budget=0).values()} == {1}
+
+
+def test_a_sweep_goes_on_until_the_decision_is_sure(tmp_path: Path) -> None:
+    """Every size that runs has the further rounds, with all warm invocations in each; one that fails has none."""
+    runs = FakeRuns(failing=128)
+    found = swept(runs, Journal(tmp_path / "j", "q"), unsure=2)
+    assert (runs.sizes.count(128), runs.sizes.count(256), runs.sizes.count(512)) == (2, 5, 5)
+    assert [len(found[size].warm) for size in (256, 512)] == [90, 90]
 
 
 def test_a_size_that_fails_is_tried_twice(tmp_path: Path) -> None:
@@ -326,17 +337,17 @@ def test_disturbed_invocations_are_known_by_their_waits() -> None:
     assert undisturbed(busy, {1: 1}).warm == (busy.warm[0], busy.warm[1])  # a third of four, rounded up
     unknown = Series(warm=(Sample(duration_ms=100, billed_ms=100),))
     assert undisturbed(unknown, {}) == unknown  # what was not measured is not judged
-    counted = result_of(CONFIG, found, PRICES, slo=None, calibration=None, waits=waits)
+    counted = result_of(CONFIG, [found], PRICES, slo=None, calibration=None, waits=waits)
     assert (counted.warm, counted.disturbed) == (5, 2)
 
 
 def test_text_json_and_page(tmp_path: Path) -> None:
     """Each tells the sizes, what was left out and what to take."""
     results = (
-        result_of(replace(CONFIG, memory_mb=256), series([80.0] * 9), PRICES, slo=None, calibration=FACTOR),
+        result_of(replace(CONFIG, memory_mb=256), [series([80.0] * 9)], PRICES, slo=None, calibration=FACTOR),
         result_of(
             CONFIG,
-            Series(cold=(Sample(duration_ms=1, billed_ms=1, error="Runtime.OutOfMemory"),)),
+            [Series(cold=(Sample(duration_ms=1, billed_ms=1, error="Runtime.OutOfMemory"),))],
             PRICES,
             slo=None,
             calibration=None,
@@ -348,7 +359,7 @@ def test_text_json_and_page(tmp_path: Path) -> None:
         strategy="cost",
         results=results,
         left_out=representable((10_240,), 2, 9999)[1],
-        recommended=recommend(results, "cost"),
+        recommended=recommend(results, COST),
         slo=None,
         smallest=smallest(lambda memory: (None,) if memory > 150 else ("Runtime.OutOfMemory",), 128, 256),
         calibration=FACTOR,
@@ -364,10 +375,14 @@ def test_text_json_and_page(tmp_path: Path) -> None:
         "0.50 (0.40 to 0.60)",
     ):
         assert told in text
-    assert "another run may recommend" not in text
+    assert "may be better on a quiet machine" not in text
+    assert "by strategy: cost 256 MB, speed 256 MB, balanced 256 MB" in text
+    assert "before that was sure" not in text
+    unsure = replace(found, recommended=replace(found.recommended, agreement=0.7))
+    assert "before that was sure: 70%" in tune_report.as_text(unsure)
     busy = replace(found, results=(replace(results[0], disturbed=10), results[1]))
     assert "disturbed 10 invocations" in tune_report.as_text(busy)
-    assert "another run may recommend" in tune_report.as_text(busy)
+    assert "may be better on a quiet machine" in tune_report.as_text(busy)
     document = json.loads(tune_report.as_json(found))
     assert document["recommended_memory_mb"] == 256
     assert document["sizes"][1]["median"] is None
