@@ -24,7 +24,7 @@ _CAVEAT: Final = """\
   [calibrate](choose-memory.md)). No calibration was applied.
 - The texts are not the paper's: its own were never published. Ours are our golden sets, in random order.
 - The paper's figure was read off its pixels, exact to {exact_to}.
-- The paper's models are 32-bit TinyBERT and MobileBERT (56 and 98 MB); ours are int8 and three layers deep (14 and 15
+- The paper's models are 32-bit TinyBERT and MobileBERT (56 and 98 MB); ours are int8 and of four layers (14 and 15
   MB).
 - Invocations from which other work on this machine took the CPU are left out of the quantiles, and counted.
 """
