@@ -142,8 +142,8 @@ def tune(**options: Unpack[TuneOptions]) -> int:
     """Run the function NAME at several memory sizes and say which to take.
 
     Sizes that this machine cannot represent are named and left out. A sweep that was stopped goes on where it was.
-    It goes on until the same size would be taken again, or the budget is spent. The exit status is 1 where no size
-    will do.
+    It goes on until each strategy would take the same size again, or the budget is spent. The exit status is 1 where
+    no size will do.
     """
     output_files.check(options["outputs"], (".json", ".html"))
     slo = None if options["slo"] is None else tuning.parse_slo(options["slo"])
@@ -243,8 +243,9 @@ def _measured(  # noqa: PLR0913, PLR0917 - the parts of one run
     goal = _goal(options)
 
     def sure(running: Mapping[int, Sequence[Series]]) -> bool:
-        """With an SLO the medians' precision has to do."""
-        return options["slo"] is not None or _agreement(running, config, listed, goal) >= SURE
+        """By every strategy, since each is told; with an SLO the medians' precision has to do."""
+        every = (replace(goal, strategy=strategy) for strategy in STRATEGIES)
+        return options["slo"] is not None or all(_agreement(running, config, listed, each) >= SURE for each in every)
 
     effort = sweep.Effort(
         cold=options["cold"],
