@@ -44,6 +44,7 @@ def size(memory_mb: int, p50_ms: float, usd: float) -> SizeResult:
         max_memory_mb=92.0,
         throttled_share=0.2,
         usd_per_million=usd,
+        decided_by=None,
         errors={},
     )
 
@@ -65,6 +66,7 @@ def dead(memory_mb: int) -> SizeResult:
         max_memory_mb=None,
         throttled_share=None,
         usd_per_million=None,
+        decided_by=None,
         errors={"Runtime.OutOfMemory": 2},
     )
 
