@@ -89,7 +89,7 @@ def _cost_and_latency(sizes: Sequence[Size], kind: Kind) -> bytes:
             axes.annotate(name, (size.p50_ms, size.usd), xytext=(5, 5), textcoords="offset points", fontsize=8)
         axes.margins(x=0.15, y=0.15)  # for the names
         axes.set_ylim(bottom=0)
-        _plain_numbers(axes.xaxis)
+        plain_numbers(axes.xaxis)
         return drawn(figure, kind)
 
 
@@ -103,7 +103,7 @@ def _latency_bands(sizes: Sequence[Size], kind: Kind) -> bytes:
         axes.plot(memory, [size.p95_ms for size in sizes], color=ORANGE, marker=".", label="p95")
         axes.plot(memory, [size.p99_ms for size in sizes], color=GREY, marker=".", label="p99")
         axes.set_xticks(memory, [str(each) for each in memory], rotation=45, ha="right")
-        _plain_numbers(axes.yaxis)
+        plain_numbers(axes.yaxis)
         axes.xaxis.minorticks_off()
         axes.legend(frameon=False)
         return drawn(figure, kind)
@@ -117,7 +117,7 @@ def _memory_used(sizes: Sequence[Size], kind: Kind) -> bytes:
         return drawn(figure, kind)
 
 
-def _plain_numbers(axis: Axis) -> None:
+def plain_numbers(axis: Axis) -> None:
     """1, 2, 5, 10 on a logarithmic axis, not powers of ten."""
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter  # noqa: PLC0415 - as matplotlib itself
 

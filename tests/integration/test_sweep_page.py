@@ -1,4 +1,4 @@
-"""The pages of `tune` and `cost` in a real browser: a sweep's charts say what its table says, for every reader."""
+"""The pages of `tune`, `cost` and the paper in a real browser: charts say what tables say, for every reader."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from emulator.pricing.prices import load
 from emulator.tune import report as tune_report
 from emulator.tune.smallest import Smallest
 from emulator.tune.tuning import LeftOut, Recommendation, SizeResult
+from tests.command import ROOT
 from tests.pages import FAINT, OUTSIDE, READERS, Reader, Seen, browser, look
 
 if TYPE_CHECKING:
@@ -160,3 +161,17 @@ def test_the_page_of_a_cost(browser: Browser, cost: Path, reader: Reader) -> Non
     with look(browser, cost, reader, "cost") as found:
         well(found, cost)
         assert found.page.locator("svg").count() == 1
+
+
+@pytest.mark.parametrize("reader", READERS, ids=str)
+@pytest.mark.parametrize("drawing", sorted((ROOT / "docs" / "paper").glob("*.svg")), ids=lambda path: path.stem)
+def test_the_drawings_of_the_papers_page(browser: Browser, drawing: Path, reader: Reader) -> None:
+    """Each is dark for a reader whose system is dark, letters too, and asks for nothing else."""
+    with look(browser, drawing, reader, drawing.stem) as found:
+        assert found.asked == [drawing.as_uri()]
+        assert found.said == []
+        page = found.page
+        paper = page.evaluate("getComputedStyle(document.querySelector('#patch_1 path')).fill")
+        ink = page.evaluate("getComputedStyle(document.querySelector('text')).fill")
+        assert (paper == "rgb(255, 255, 255)") == (reader[1] == "light")
+        assert ink != paper
