@@ -117,7 +117,7 @@ def test_noise_does_not_change_what_is_taken(cpu_ms: float, strategy: Strategy, 
 def test_two_sweeps_take_the_same(seed: int, strategy: Strategy, cpu_ms: float) -> None:
     """Of a short function that 256 MB may hold back now and then, whether that was seen or not: 512 MB by any goal.
 
-    A longer one costs 10 % less at 256 MB, which is no tie any more; a shorter one may stay within its quota of 2.89 ms.
+    A longer one costs 10 % less at 256 MB, which is no tie any more; a shorter one may stay within its quota.
     """
     goal = Goal(strategy=strategy)
     draw = random.Random(seed)  # noqa: S311 - a test's own noise
