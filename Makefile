@@ -28,7 +28,7 @@ ifneq ($(shell $(PY) -c '' 2>/dev/null && cat $(VENV)/.home 2>/dev/null),$(CURDI
 $(VENV)/.home: FORCE
 endif
 
-.PHONY: help demo test soak bench fidelity lint format lock clean handlers-build FORCE
+.PHONY: help demo test soak bench fidelity paper lint format lock clean handlers-build FORCE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -48,6 +48,9 @@ bench: $(VENV)/.test $(VENV)-bench/.made handlers-build ## measure beside sam lo
 
 fidelity: $(VENV)/.test ## the CPU model beside published measurements of real Lambda
 	@$(with_engine); $(PY) -m benchmarks.fidelity $(BENCH_ARGS)
+
+paper: $(VENV)/.test handlers-build ## the paper's Figure 3 on our functions, into docs/
+	@$(with_engine); $(PY) -m benchmarks.paper $(BENCH_ARGS)
 
 lint: $(VENV)/.test ## ruff, mypy --strict and the import rules
 	@$(VENV)/bin/ruff check

@@ -191,12 +191,9 @@ class DockerSandbox:
         self._on_exit = on_exit
         self._stdio.on_extension_log = on_extension_log
         stdio = self._stdio
-
-        def ended(how: Exit | None) -> None:
-            # What we end ourselves under an invocation, as at Ctrl-C, is no death of the function's.
-            on_exit(self._ending(how) if self._stdio is stdio else Exit(lost="it was closed"))
-
-        stdio.go(on_log, ended)
+        # What we end ourselves under an invocation, as at Ctrl-C, is no death of the function's.
+        closed = Exit(lost="it was closed")
+        stdio.go(on_log, lambda ended: on_exit(self._ending(ended) if self._stdio is stdio else closed))
 
     def _refusal_at_go(self) -> Exit | None:
         """Extensions start first, so what is wrong with the runtime is found when it is their turn no more."""
