@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from emulator import cache, calibration, console, output_files
+from emulator import cache, calibration, console, output_files, settled
 from emulator.cli_events import read_event
 from emulator.cli_options import (
     backend_option,
@@ -25,7 +25,7 @@ from emulator.cli_options import (
     variables_option,
 )
 from emulator.cli_output import note, print_data, print_log
-from emulator.cli_setup import backend, function
+from emulator.cli_setup import backend, function, here
 from emulator.errors import ConfigurationError
 from emulator.golden.dataset import event_bytes, open_dataset
 from emulator.pricing import prices
@@ -86,7 +86,12 @@ class TuneOptions(TypedDict):
 @overrides_option
 @variables_option
 @events_option
-@click.option("--dataset", type=click.Path(path_type=Path), metavar="FILE.jsonl", help="Golden cases as events.")
+@click.option(
+    "--dataset",
+    type=click.Path(path_type=Path),
+    metavar="FILE.jsonl",
+    help="Golden cases as events (default: what preflight.toml has for it).",
+)
 @click.option("--memory", metavar="128,512,…", help="Memory sizes (default: nine from 128 to 10240).")
 @click.option(
     "--strategy",
@@ -203,10 +208,29 @@ def _show(found: Tuning, options: TuneOptions) -> None:
 def _events(options: TuneOptions) -> list[bytes]:
     dataset = options["dataset"]
     if dataset is None:
-        return [read_event(source) for source in options["events"] or (None,)]
+        if not options["events"]:
+            return _events_of_gates(options)
+        return [read_event(source) for source in options["events"]]
     if options["events"]:
         raise ConfigurationError("--dataset and --event are two answers to one question", hint="Choose one of them.")
     return [event_bytes(case) for case in open_dataset(dataset).cases()]
+
+
+def _events_of_gates(options: TuneOptions) -> list[bytes]:
+    """What `preflight.toml` beside the template has for the function: its golden cases, its event; else `{}`."""
+    from emulator.gates import config as gate_config  # noqa: PLC0415 - only where no event was given
+
+    template = options["template_path"] or settled.default_path(here())
+    path = template.parent / gate_config.FILE_NAME
+    if not path.exists():
+        return [read_event(None)]
+    found = next((one for one in gate_config.read(path) if one.name == options["name"]), None)
+    if found is None:
+        return [read_event(None)]
+    if found.dataset is None:
+        return [read_event(None if found.event is None else str(found.event))]
+    note(f"events: the golden cases of {found.dataset.name}, as {path.name} names them")
+    return [event_bytes(case) for case in open_dataset(found.dataset).cases()]
 
 
 def _sizes(options: TuneOptions) -> tuple[tuple[int, ...], tuple[tuning.LeftOut, ...]]:
