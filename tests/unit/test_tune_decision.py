@@ -113,11 +113,12 @@ def test_noise_does_not_change_what_is_taken(cpu_ms: float, strategy: Strategy, 
 
 
 @settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 2**32), strategy=st.sampled_from(STRATEGIES), cpu_ms=st.floats(3.0, 4.5))
+@given(seed=st.integers(0, 2**32), strategy=st.sampled_from(STRATEGIES), cpu_ms=st.floats(3.1, 4.5))
 def test_two_sweeps_take_the_same(seed: int, strategy: Strategy, cpu_ms: float) -> None:
     """Of a short function that 256 MB may hold back now and then, whether that was seen or not: 512 MB by any goal.
 
-    A longer one costs 10 % less at 256 MB, which is no tie any more; a shorter one may stay within its quota.
+    A longer one costs 10 % less at 256 MB, which is no tie any more. One of less than the quota of 2.9 ms there is
+    never held back; just at that edge noise decides.
     """
     goal = Goal(strategy=strategy)
     draw = random.Random(seed)  # noqa: S311 - a test's own noise
