@@ -84,8 +84,27 @@ class Evidence:
 
     @property
     def warm(self) -> tuple[Sample, ...]:
-        """The warm calls that were alone on the machine, as far as it is up to us."""
-        return tuple(sample for sample in self.samples if sample.start == "warm" and not sample.concurrent)
+        """The warm calls that were answered, alone on the machine as far as it is up to us."""
+        return tuple(one for one in self.samples if one.start == "warm" and one.error is None and not one.concurrent)
+
+    @property
+    def distinct(self) -> tuple[Sample, ...]:
+        """All but what failed again with an event that had failed in the first round: that says nothing new."""
+        first = {one.place for one in self.samples if one.error is not None and one.round == 0}
+        return tuple(one for one in self.samples if not one.round or one.place is None or one.place not in first)
+
+    @property
+    def failed(self) -> tuple[Sample, ...]:
+        """What was not answered, each event once."""
+        return tuple(one for one in self.distinct if one.error is not None)
+
+    @property
+    def nothing_answered(self) -> str | None:
+        """The failure of a function that answered nothing at all, None for any other."""
+        failed = self.failed
+        if not failed or any(one.error is None for one in self.samples):
+            return None
+        return f"no invocation was answered: {(failed[0].error or '').partition(':')[0]}"
 
     @property
     def worst(self) -> Sample | None:

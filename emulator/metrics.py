@@ -90,8 +90,8 @@ def _percentile(
 ) -> Measure:
     def measure(evidence: Evidence, metric: Metric) -> Measurement:
         values = [value for sample in samples(evidence) if (value := figure(sample)) is not None]
-        if not values:
-            return _measurement(metric, None, none)
+        if not values or evidence.nothing_answered:
+            return _measurement(metric, None, evidence.nothing_answered or none)
         few = len(values) * min(percent, 100 - percent) < _ONE_OBSERVATION
         note = f"of {len(values)}: close to the largest one" if few and percent < _LARGEST else ""
         return _measurement(metric, percentile(values, percent), note)
@@ -143,7 +143,7 @@ def _tmp(evidence: Evidence, metric: Metric) -> Measurement:
 def _cost(evidence: Evidence, metric: Metric) -> Measurement:
     values = [float(sample.billed_ms) for sample in evidence.warm]
     if not values:
-        return _measurement(metric, None, _NO_WARM)
+        return _measurement(metric, None, evidence.nothing_answered or _NO_WARM)
     config, billed = evidence.config, mean(values)
 
     def usd(billed_ms: float) -> float:
@@ -170,10 +170,9 @@ def _quality(evidence: Evidence, metric: Metric) -> Measurement:
 def _errors(evidence: Evidence, metric: Metric) -> Measurement:
     if not evidence.samples:
         return _measurement(metric, None, "nothing was invoked")
-    first = {one.place for one in evidence.samples if one.error is not None and one.round == 0}
-    again = [one for one in evidence.samples if one.round and one.place is not None and one.place in first]
-    failed = [one.error for one in evidence.samples if one.error is not None and one not in again]
-    return _exact(metric, len(failed), failed[0][:_SHOWN] if failed else "", n=len(evidence.samples))
+    failed = evidence.failed
+    note = (failed[0].error or "")[:_SHOWN] if failed else ""
+    return _exact(metric, len(failed), note, n=len(evidence.distinct))
 
 
 _ONE_OBSERVATION: Final = 100
@@ -198,7 +197,8 @@ def _init(percent: float) -> Measure:
 
 
 def _init_cpu(evidence: Evidence, metric: Metric) -> Measurement:
-    return _percentile(lambda found: found.cold, lambda sample: sample.init_cpu_ms, 50, _NO_CPU)(evidence, metric)
+    none = _NO_CPU if evidence.cold else _NO_COLD
+    return _percentile(lambda found: found.cold, lambda sample: sample.init_cpu_ms, 50, none)(evidence, metric)
 
 
 def _warm(figure: Callable[[Sample], float | None], percent: float, none: str = _NO_WARM) -> Measure:
@@ -207,7 +207,7 @@ def _warm(figure: Callable[[Sample], float | None], percent: float, none: str = 
 
 def _cpu(evidence: Evidence, metric: Metric) -> Measurement:
     """Of the same events called in several rounds, the least of each: neighbours only ever add to CPU time."""
-    raw = _warm(lambda sample: sample.cpu_ms, 50, _NO_CPU)(evidence, metric)
+    raw = _warm(lambda sample: sample.cpu_ms, 50, _NO_CPU if evidence.warm else _NO_WARM)(evidence, metric)
     found = ((one.round, one.place, one.cpu_ms) for one in evidence.warm)
     least = median_of_least((n, place, ms) for n, place, ms in found if place is not None and ms is not None)
     if least is None:

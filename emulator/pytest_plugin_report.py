@@ -34,7 +34,6 @@ _SHOWN: Final = {
     "package.zipped_mb": "zipped",
 }
 """The figures of a line; all of them are in the report file and in the JUnit properties."""
-_WORDS: Final = {"PASS": "PASS", "FAIL": "FAIL", "WARN": "WARN", "NOT_MEASURED": "NOT MEASURED"}
 _DIGITS: Final = 6
 
 
@@ -112,7 +111,7 @@ def _lines(function: FunctionReport) -> Iterator[str]:
     title = f"  {evidence.config.name} {evidence.config.memory_mb} MB: "
     yield from folded(title, f"{', '.join(told) or 'nothing measured'}{_counts(evidence)}")
     for verdict in function.verdicts:
-        word = f"    {_WORDS[verdict.status]} "
+        word = f"    {verdict.word} "
         yield from folded(word, f"{verdict.metric}: {verdict.message}")
 
 

@@ -148,7 +148,13 @@ def _run(tasks: tuple[Task, ...], options: GateOptions, bar: Bar, compared: Comp
         print_log(console.capability_line(opened) + "\n")
         for text in dict.fromkeys(text for task in tasks for text in console.notes(task.plan.config, opened)):
             note(text)
-    return gate_run.run(tasks, opened, bar, compared=compared, updating=options["update_baseline"])
+    try:
+        return gate_run.run(tasks, opened, bar, compared=compared, updating=options["update_baseline"])
+    except KeyboardInterrupt:
+        bar.done()
+        if any(task.gates.dataset is not None for task in tasks):
+            note("the golden answers so far are kept: the same command goes on from there")
+        raise
 
 
 def _print(report: Report, *, as_json: bool) -> None:

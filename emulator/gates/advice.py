@@ -115,7 +115,7 @@ def _farthest(evaluation: Evaluation) -> Iterator[str]:
 
 
 def _errors(evidence: Evidence) -> Iterator[str]:
-    failed = [sample for sample in evidence.samples if sample.error is not None]
+    failed = evidence.failed
     for error, count in Counter(sample.error or "" for sample in failed).most_common(_SHOWN):
         first = next(sample for sample in failed if sample.error == error)
         name = f", first case {first.case_id}" if first.case_id else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -164,7 +164,21 @@ def _judged(
     elif compared is not None:
         before = baseline.of_function(compared.value, task.gates.name, compared.source, there)
     verdicts = judge(measurements, task.gates.gates, evidence=evidence, baseline=before)
-    return FunctionReport(name=task.gates.name, evidence=evidence, measurements=measurements, verdicts=verdicts)
+    return FunctionReport(
+        name=task.gates.name,
+        evidence=evidence,
+        measurements=measurements,
+        verdicts=verdicts,
+        notes=tuple(_failures(evidence)),
+    )
+
+
+def _failures(evidence: Evidence) -> Iterator[str]:
+    """Said whether or not a gate on `errors.count` says it too: figures of time are of what was answered."""
+    failed = evidence.failed
+    if failed:
+        types = ", ".join(sorted({(one.error or "").partition(":")[0] for one in failed}))
+        yield f"{len(failed)} of {len(evidence.distinct)} invocations FAILED ({types}), and are in no figure of time"
 
 
 def _imports(service: LambdaService, plan: Plan) -> tuple[Any, ...]:

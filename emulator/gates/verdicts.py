@@ -57,6 +57,13 @@ class Verdict:
     look_at: tuple[str, ...] = ()
 
     @property
+    def word(self) -> str:
+        """The status as a person reads it: what was measured and has no baseline was not compared."""
+        if self.status == "NOT_MEASURED":
+            return "NOT MEASURED" if self.measurement.value is None else "NOT COMPARED"
+        return self.status
+
+    @property
     def failed(self) -> bool:
         """Whether this verdict alone makes the run fail."""
         return self.level == "fail" and self.status in {"FAIL", "NOT_MEASURED"}

@@ -92,7 +92,8 @@ def _objects(path: Path, what: str, shape: str, digest: hashlib._Hash) -> Iterat
                 if raw.strip():
                     yield line, _object(path, line, raw, shape)
     except OSError as error:
-        raise ConfigurationError(f"the {what} {path} cannot be read: {error.strerror}", hint=shape) from error
+        hint = f"It was looked for at {path.absolute()}."
+        raise ConfigurationError(f"the {what} {path} cannot be read: {error.strerror}", hint=hint) from error
 
 
 def _object(path: Path, line: int, raw: bytes, shape: str) -> dict[str, Any]:

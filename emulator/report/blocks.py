@@ -11,7 +11,7 @@ from emulator.gates.verdicts import Verdict
 from emulator.golden.evaluation import Evaluation
 from emulator.golden.scorers import label
 from emulator.package import Weight
-from emulator.report.facts import WORDS, figure, megabytes, spread
+from emulator.report.facts import figure, megabytes, spread
 from emulator.report.text import rule_text
 
 LABELS: Final = 12  # more make no matrix that a person reads
@@ -77,7 +77,7 @@ def _verdict(verdict: Verdict) -> str:
     measured = verdict.measurement
     plus = f" \u00b1 {spread(measured)} %" if measured.spread_pct else ""
     line = (
-        f'<span class="word">{WORDS[verdict.status]}</span> <b>{html.escape(verdict.metric)}</b> '
+        f'<span class="word">{verdict.word}</span> <b>{html.escape(verdict.metric)}</b> '
         f'<span class="muted">{html.escape(rule_text(verdict))}</span> '
         f'<span class="figure">{html.escape(figure(measured))}<span class="muted">{plus}</span></span>'
     )

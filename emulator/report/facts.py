@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from emulator.console import capability_text
-from emulator.gates.verdicts import Status, number
+from emulator.gates.verdicts import number
 from emulator.metrics import Measurement
 from emulator.report.base import FunctionReport, Report
 
-WORDS: Final[dict[Status, str]] = {"PASS": "PASS", "FAIL": "FAIL", "WARN": "WARN", "NOT_MEASURED": "NOT MEASURED"}
 MIB: Final = 1024 * 1024
 
 

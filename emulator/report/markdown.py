@@ -11,7 +11,7 @@ from emulator.golden.evaluation import Evaluation
 from emulator.golden.scorers import shown
 from emulator.golden.text import interval as score_interval
 from emulator.report.base import FunctionReport, Report
-from emulator.report.facts import WORDS, figure, interval, megabytes, run_facts, spread, subtitle
+from emulator.report.facts import figure, interval, megabytes, run_facts, spread, subtitle
 from emulator.report.text import rule_text, summary
 
 _MARKS: Final = {"PASS": "\u2705", "FAIL": "\u274c", "WARN": "\u26a0\ufe0f", "NOT_MEASURED": "\u2754"}
@@ -62,12 +62,12 @@ def _function_lines(function: FunctionReport) -> Iterator[str]:
 
 def _verdict_row(verdict: Verdict) -> tuple[str, ...]:
     measured = verdict.measurement
-    word = f"{_MARKS[verdict.status]} {WORDS[verdict.status]}"
+    word = f"{_MARKS[verdict.status]} {verdict.word}"
     return word, verdict.metric, figure(measured), spread(measured), rule_text(verdict)
 
 
 def _verdict_lines(verdict: Verdict) -> Iterator[str]:
-    yield f"- **{WORDS[verdict.status]} {escaped(verdict.metric)}**: {escaped(verdict.message)}"
+    yield f"- **{verdict.word} {escaped(verdict.metric)}**: {escaped(verdict.message)}"
     if verdict.status == "PASS":
         return
     if verdict.reason:

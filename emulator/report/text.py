@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -20,12 +21,6 @@ if TYPE_CHECKING:
 _WIDTH: Final = 80
 _CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """What a function's answers and errors must not do to a terminal."""
-_WORDS: Final[dict[Status, str]] = {
-    "PASS": "PASS",
-    "FAIL": "FAIL",
-    "WARN": "WARN",
-    "NOT_MEASURED": "NOT MEASURED",
-}
 _STYLES: Final[dict[Status, str]] = {"PASS": "green", "FAIL": "bold red", "WARN": "yellow", "NOT_MEASURED": "bold red"}
 
 
@@ -58,15 +53,16 @@ def as_text(report: Report, *, colour: bool = False) -> str:
 def summary(report: Report) -> str:
     """One line: how many gates passed, failed and warned."""
     verdicts = [verdict for function in report.functions for verdict in function.verdicts]
-    counts = {status: sum(verdict.status == status for verdict in verdicts) for status in _WORDS}
+    counts = Counter(verdict.word for verdict in verdicts)
     told = [f"{counts['PASS']} passed"]
-    told += [f"{counts[status]} {word}" for status, word in _COUNTED if counts[status]]
+    told += [f"{counts[word]} {said}" for word, said in _COUNTED if counts[word]]
     return f"{'FAILED' if report.failed else 'PASSED'}: {', '.join(told)}"
 
 
-_COUNTED: Final[tuple[tuple[Status, str], ...]] = (
+_COUNTED: Final = (
     ("FAIL", "failed"),
-    ("NOT_MEASURED", "not measured"),
+    ("NOT MEASURED", "not measured"),
+    ("NOT COMPARED", "not compared"),
     ("WARN", "warned"),
 )
 
@@ -100,7 +96,7 @@ def _table(function: FunctionReport) -> Table:
     table.add_column("gate", no_wrap=True)
     for verdict in function.verdicts:
         style = _STYLES[verdict.status]
-        table.add_row(_styled(_WORDS[verdict.status], style), *_cells(verdict.measurement), rule_text(verdict))
+        table.add_row(_styled(verdict.word, style), *_cells(verdict.measurement), rule_text(verdict))
     gated = {verdict.metric for verdict in function.verdicts}
     for one in function.measurements:
         if one.name not in gated and one.value is not None:
@@ -125,7 +121,7 @@ def _details(function: FunctionReport) -> Iterator[str]:
     for verdict in function.verdicts:
         if verdict.status == "PASS" and not verdict.close:
             continue
-        word = f"{_WORDS[verdict.status]} "
+        word = f"{verdict.word} "
         yield from folded(f"  {word}", f"{verdict.metric}: {verdict.message}")
         if verdict.status == "PASS":
             continue

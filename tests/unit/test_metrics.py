@@ -141,4 +141,30 @@ def test_an_event_that_fails_in_each_round_is_one_failure() -> None:
     """So that `errors.count` does not depend on how often the same was asked; one that fails later only counts too."""
     calls = [warm(round=turn, place=0, error="ValueError: x") for turn in range(4)]
     late = [warm(round=0, place=1), warm(round=1, place=1, error="KeyError: y")]
-    assert measured(evidence(samples=(*calls, *late)))["errors.count"].value == 2.0
+    found = measured(evidence(samples=(*calls, *late)))["errors.count"]
+    assert (found.value, found.n) == (2.0, 3)
+
+
+def test_a_function_that_answers_nothing_has_no_times() -> None:
+    """How fast it fails says nothing of how it would answer: not measured, and why."""
+    start = cold(error="ValueError: broken: again")
+    found = measured(evidence(samples=(start, warm(error="ValueError: broken"))))
+    for name in ("init.p95_ms", "init.cpu_p50_ms", "duration.p50_ms", "billed.p95_ms", "cpu.p50_ms"):
+        assert (found[name].value, found[name].note) == (None, "no invocation was answered: ValueError"), name
+    assert found["cost.per_million_usd"].value is None
+    assert found["errors.count"].value == 2.0
+
+
+def test_what_failed_is_in_no_figure_of_time() -> None:
+    """An answer that came beside it is."""
+    calls = (cold(), warm(10.0), warm(900.0, error="ValueError: x"))
+    found = measured(evidence(samples=calls))
+    assert (found["duration.p99_ms"].value, found["duration.p99_ms"].n) == (10.0, 1)
+    assert found["init.p50_ms"].value is not None
+
+
+def test_no_cpu_time_of_a_start_that_was_none() -> None:
+    """The reason is the start, not the backend."""
+    failed = replace(cold(), init_ms=None, error="Runtime.ImportModuleError: x")
+    found = measured(evidence(samples=(failed, warm())))
+    assert found["init.cpu_p50_ms"].note == "no cold start whose Init phase ended well"

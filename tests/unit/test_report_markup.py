@@ -107,7 +107,7 @@ def test_markdown_says_it_all() -> None:
     """Verdicts in a table, what did not pass in sentences, the rest folded."""
     text = as_markdown(BASE).decode()
     for words in (
-        "Lambda Preflight: FAILED: 1 passed, 2 failed, 2 not measured, 1 warned",
+        "Lambda Preflight: FAILED: 1 passed, 2 failed, 2 not compared, 1 warned",
         "| \u274c FAIL | init.p95_ms | 203.8 ms | 0.5 | max 100 |",
         "**FAIL init.p95_ms**: 203.8 ms is 103.8 ms over the max of 100 ms",
         "why it matters: the widget gives up",

@@ -61,7 +61,7 @@ def test_the_page_says_it_all() -> None:
     """Verdicts, by how much, why, where to look; every part of issue 5's list."""
     words = " ".join(Page(as_page(BASE)).words.split())
     for told in (
-        "Lambda Preflight: FAILED: 1 passed, 2 failed, 2 not measured, 1 warned",
+        "Lambda Preflight: FAILED: 1 passed, 2 failed, 2 not compared, 1 warned",
         "FAIL init.p95_ms max 100",
         "103.8 ms over the max of 100 ms",
         "Why it matters: the widget gives up",

@@ -100,12 +100,12 @@ def test_the_text_says_it_all() -> None:
         "why it matters: the widget gives up",
         "slowest imports: onnxruntime 90 ms",
         "WARN package.unzipped_mb: 100 MB is 1 MB over the max of 99 MB",
-        "NOT MEASURED",
+        "NOT COMPARED",
         "--update-baseline",
         '1 x "good" answered "bad", first case 2',
         "case 4 (line 4) failed: ValueError: no text",
         "docker backend: every limit enforced by the kernel",
-        "FAILED: 1 passed, 2 failed, 2 not measured, 1 warned",
+        "FAILED: 1 passed, 2 failed, 2 not compared, 1 warned",
     ):
         assert words in text
 
