@@ -127,8 +127,12 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Send the figures along, and tell an error of the emulator by its message and hint."""
+    """Send the figures along, tell which invocations failed, and an error of the emulator by its message and hint."""
     report = yield
+    record = item.stash.get(_RECORD, None)
+    failures = record.failures.take() if report.failed and record is not None else ""
+    if failures:
+        report.sections.append(("Lambda", failures))
     if call.when == "call" and item.stash.get(_TOLD, ""):
         setattr(report, _ATTRIBUTE, item.stash[_TOLD])
     errors = sys.modules.get("emulator.errors")

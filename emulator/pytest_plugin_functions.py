@@ -153,6 +153,7 @@ class LambdaFunction:
         if self._measured is not None:
             start: Start = "cold" if result.cold else "warm"
             self._measured.samples.append(sample_of(result, start, at_s, concurrent=not stay.alone))
+            self._measured.failures.add(self.config, result)
         return result
 
     def for_test(self, record: Record) -> LambdaFunction:
@@ -176,6 +177,7 @@ class LambdaFunction:
             told = samples if stay.alone else tuple(replace(sample, concurrent=True) for sample in samples)
             self._measured.samples += told
             self._measured.evaluation = found
+            self._measured.failures.add_cases(self.config, found)
         return found
 
     def close(self) -> None:

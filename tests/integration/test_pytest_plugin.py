@@ -30,6 +30,9 @@ def handler(event, context):
     if "mark" in event:
         pathlib.Path(event["mark"]).touch()
         time.sleep(60)
+    if "boom" in event:
+        print("about to fail")
+        raise ValueError(event["boom"])
     if "exit" in event:
         os._exit(3)
     return {"label": "even" if event["n"] % 2 == 0 else "odd", "mode": os.environ.get("MODE")}
@@ -194,6 +197,41 @@ def test_a_run(project: Path, pytester: pytest.Pytester, backend: str) -> None:
     }
     assert "lambda.labels.memory.max_mb" in found["test_f.test_too_much"]
     assert not found["test_f.test_nothing_invoked"]
+
+
+def test_a_failed_function(project: Path, pytester: pytest.Pytester) -> None:
+    """A test that fails by what a failed function did not answer says why the function failed, with its log."""
+    pytester.makepyfile(
+        test_f="""
+        import pytest
+        @pytest.fixture
+        def made(lambda_function):
+            return lambda_function("F").invoke({"boom": "in setup"}).payload["label"]
+        def test_boom(lambda_function):
+            assert lambda_function("F").invoke({"boom": "no label"}).payload["label"] == "odd"
+        def test_setup(made):
+            pass
+        def test_wanted(lambda_function):
+            assert lambda_function("F").invoke({"boom": "wanted"}).error.message == "wanted"
+        """
+    )
+    result = pytester.runpytest_subprocess("--lambda-backend", "process", timeout=100)
+    result.assert_outcomes(passed=1, failed=1, errors=1)
+    for message in ("in setup", "no label"):
+        result.stdout.fnmatch_lines(
+            [
+                "E * KeyError: 'label'",
+                "*- Lambda -*",
+                f"labels 256 MB, cold: ValueError: {message}",
+                "stack trace:",
+                "*app.py*in handler*",
+                "log:",
+                "START RequestId: *",
+                "about to fail",
+                "REPORT RequestId: *",
+            ]
+        )
+    result.stdout.no_fnmatch_line("*ValueError: wanted*")
 
 
 def test_xdist(project: Path, pytester: pytest.Pytester) -> None:

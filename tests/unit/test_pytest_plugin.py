@@ -15,6 +15,8 @@ from emulator import pytest_plugin_report
 from emulator.config import FunctionConfig
 from emulator.errors import ConfigurationError
 from emulator.evidence import Sample, Start
+from emulator.golden.evaluation import Evaluation, Failure
+from emulator.invocation import FunctionError
 from emulator.metrics import NAMES
 from emulator.package import Weight
 from emulator.pytest_plugin_functions import LambdaFunction, LambdaFunctions, Turns, found_template
@@ -300,6 +302,48 @@ def test_invocations_are_recorded(turns: Turns) -> None:
     ]
     assert len(made.of(config(), names("F")).samples) == 2
     assert repr(function) == "<LambdaFunction F 512 MB>"
+
+
+def test_failed_invocations_are_told_once(turns: Turns) -> None:
+    """The last ten with type, message, stack trace and log, each bounded; an answer is none of them."""
+    error = FunctionError(type="ValueError", message="bad label", stack_trace=('  File "app.py", line 5\n',))
+    answers = iter([result({}), *(result({}, error=error, log=f"START {number}\nEND\n") for number in range(12))])
+    service = FakeService(lambda _: next(answers))
+    made = Record("test_f.py::test_it", Source())
+    function = LambdaFunction(service.as_service(), config(), names("F"), made.of(config(), names("F")), turns)
+    function.invoke({})
+    assert made.failures.take() == ""
+    for _ in range(12):
+        function.invoke({})
+    first, *told = made.failures.take().split("\n\n")
+    assert first == "(2 earlier failures are not shown)"
+    what = 'F 512 MB, warm: ValueError: bad label\nstack trace:\n  File "app.py", line 5\nlog:\nSTART {}\nEND'
+    assert told == [what.format(number) for number in range(2, 12)]
+    assert made.failures.take() == ""
+
+
+@pytest.mark.parametrize(("size", "cut"), [(3_999, False), (4_000, False), (4_001, True)])
+def test_a_long_failure_is_cut(size: int, cut: bool) -> None:  # noqa: FBT001 - a parameter of pytest's
+    """A message keeps its beginning, a log its end, and what is missing is told."""
+    made = Record("test_f.py::test_it", Source())
+    error = FunctionError(type="E", message="m" * (size - len("E: ")))
+    made.failures.add(config(), result(error=error, log="a" + "b" * (size - 1)))
+    text = made.failures.take()
+    assert ("… (1 more characters)" in text) is cut
+    assert ("(1 characters before) … b" in text) is cut
+    assert ("\nab" in text) is not cut
+
+
+def test_golden_cases_without_an_answer_are_told() -> None:
+    """By their ids."""
+    error = FunctionError(type="ValueError", message="bad")
+    failure = Failure(case_id="c7", line=7, event={}, payload=None, error=error)
+    found = Evaluation(
+        dataset="d", sha256="", scorer="exact", answer="", cases=1, score=None, scores=(), failures=(failure,)
+    )
+    made = Record("test_f.py::test_it", Source())
+    made.failures.add_cases(config(), found)
+    assert made.failures.take() == "F 512 MB, case c7: ValueError: bad"
 
 
 def test_the_template_that_is_found(tmp_path: Path) -> None:
