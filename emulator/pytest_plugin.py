@@ -32,7 +32,7 @@ _RECORD: Final = pytest.StashKey["Record | None"]()
 _TOLD: Final = pytest.StashKey[str]()
 _FIGURES: Final = pytest.StashKey[list[str]]()
 _STARTED: Final = pytest.StashKey[float]()
-_REPORT: Final = pytest.StashKey[Path]()
+_REPORTS: Final = pytest.StashKey[tuple[Path, ...]]()
 _TROUBLE: Final = pytest.StashKey[str]()
 _WRONG: Final = pytest.StashKey[bool]()
 
@@ -46,7 +46,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=("auto", "docker", "process"),
         help="what isolates functions (default: $PREFLIGHT_BACKEND, else Docker where an engine answers)",
     )
-    group.addoption("--lambda-report", metavar="FILE", help="write what was measured, its format by suffix: .json, …")
+    group.addoption(
+        "--lambda-report",
+        metavar="FILE",
+        action="append",
+        help="write what was measured, its format by suffix: .json, …; may be given more than once",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -63,12 +68,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(_Collector(config.stash[_FIGURES]), "lambda-preflight-collector")
     named = config.getoption("lambda_report")
     if named:
-        path = config.stash[_REPORT] = config.invocation_params.dir / named
+        paths = config.stash[_REPORTS] = tuple(config.invocation_params.dir / one for one in named)
         from emulator.errors import PreflightError  # noqa: PLC0415 - see the module's first lines
         from emulator.pytest_plugin_report import check  # noqa: PLC0415 - see above
 
         try:
-            check(path)
+            for path in paths:
+                check(path)
         except PreflightError as error:
             raise pytest.UsageError(_text(error)) from error
 
@@ -162,8 +168,8 @@ class _Collector:
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Write the report, of a run that was interrupted too; exit status 4 where it cannot be written after all."""
     config = session.config
-    path, told = config.stash.get(_REPORT, None), config.stash.get(_FIGURES, [])
-    if path is None or not told:
+    paths, told = config.stash.get(_REPORTS, ()), config.stash.get(_FIGURES, [])
+    if not paths or not told:
         return
     from emulator.errors import PreflightError  # noqa: PLC0415 - see above
     from emulator.pytest_plugin_record import unpack  # noqa: PLC0415 - see above
@@ -171,7 +177,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
     interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
     try:
-        write([unpack(text) for text in told], path, started=config.stash[_STARTED], interrupted=interrupted)
+        write([unpack(text) for text in told], paths, started=config.stash[_STARTED], interrupted=interrupted)
     except PreflightError as error:
         config.stash[_TROUBLE] = _text(error)
         session.exitstatus = pytest.ExitCode.USAGE_ERROR
@@ -179,7 +185,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Show what was measured, test by test."""
-    told, path = config.stash.get(_FIGURES, []), config.stash.get(_REPORT, None)
+    told, paths = config.stash.get(_FIGURES, []), config.stash.get(_REPORTS, ())
     if told:
         from emulator.pytest_plugin_record import unpack  # noqa: PLC0415 - see above
         from emulator.pytest_plugin_report import summary  # noqa: PLC0415 - see above
@@ -187,9 +193,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section("Lambda Preflight")
         for line in summary([unpack(text) for text in told]):
             terminalreporter.write_line(line)
-    if path is not None and _TROUBLE in config.stash:
+    if _TROUBLE in config.stash:
         terminalreporter.write_line(f"error: {config.stash[_TROUBLE]}", red=True)
-    elif path is not None:
+        return
+    for path in paths:
         what = f"report: {path}" if told else f"nothing was measured, so {path} was not written"
         terminalreporter.write_line(what)
 

@@ -168,7 +168,7 @@ def test_a_run(project: Path, pytester: pytest.Pytester, backend: str) -> None:
     """Fixtures, limits, summary, JUnit properties and the report, in one run."""
     pytester.makepyfile(test_f=TESTS)
     arguments = ("--lambda-backend", backend, "--lambda-report", "report.json", "--junitxml", "junit.xml")
-    result = pytester.runpytest_subprocess(*arguments, timeout=100)
+    result = pytester.runpytest_subprocess(*arguments, "--lambda-report", "report.md", timeout=100)
     result.assert_outcomes(passed=5, failed=5, xfailed=1)
     result.stdout.fnmatch_lines(
         [
@@ -184,9 +184,12 @@ def test_a_run(project: Path, pytester: pytest.Pytester, backend: str) -> None:
             "test_f.py::test_golden",
             "  labels 256 MB: init *",
             "    WARN quality.score: 0.9 is 0.05 below the min of 0.95*",
+            "report: *report.json",
+            "report: *report.md",
         ]
     )
     result.stdout.no_fnmatch_line("*traceback entries are hidden*")
+    assert "labels@256MB in test_f.py::test_golden" in (project / "report.md").read_text()
     found = figures(project)
     assert found["test_f.test_golden"]["lambda.labels@256MB.quality.score"] == 0.9
     assert found["test_f.test_golden"]["lambda.labels@512MB.quality.score"] == 0.9
@@ -277,7 +280,8 @@ def test_wrong_limits(project: Path, pytester: pytest.Pytester) -> None:
 
 def test_wrong_options(project: Path, pytester: pytest.Pytester) -> None:
     """Refused before anything runs, with the reason and a hint."""
-    result = pytester.runpytest_subprocess("--lambda-report", "nowhere/report.json", timeout=60)
+    given = ("--lambda-report", "nowhere/report.json", "--lambda-report", "report.json")
+    result = pytester.runpytest_subprocess(*given, timeout=60)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: --lambda-report *: there is no folder *", "hint: Make the folder first."])
 

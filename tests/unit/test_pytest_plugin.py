@@ -219,9 +219,10 @@ def test_the_summary_and_the_properties() -> None:
 def test_the_report_keeps_to_the_schema(tmp_path: Path) -> None:
     """A function for each test that measured it; what was interrupted says so."""
     figures = record(config()).finish(limits(max=1))
-    path = tmp_path / "report.json"
+    path, page = tmp_path / "report.json", tmp_path / "report.md"
     tests = [figures, replace(figures, test="other", backend="docker")]
-    pytest_plugin_report.write(tests, path, started=1_700_000_000.0, interrupted=True)
+    pytest_plugin_report.write(tests, [path, page], started=1_700_000_000.0, interrupted=True)
+    assert "F in other" in page.read_text()
     report = json.loads(path.read_text())
     Draft202012Validator(report_json.schema()).validate(report)
     assert [one["name"] for one in report["functions"]] == ["F in test_f.py::test_it", "F in other"]
