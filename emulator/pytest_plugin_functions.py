@@ -143,7 +143,7 @@ class LambdaFunction:
         A function that fails is a value, `result.error`.
         """
         __tracebackhide__ = True
-        payload = event if isinstance(event, bytes) else json.dumps(event).encode()
+        payload = event if isinstance(event, bytes) else self._json(event)
         with self._turns.turn() as stay:
             if cold:
                 self._service.retire(self.config.name)
@@ -155,6 +155,16 @@ class LambdaFunction:
             self._measured.samples.append(sample_of(result, start, at_s, concurrent=not stay.alone))
             self._measured.failures.add(self.config, result)
         return result
+
+    def _json(self, event: object) -> bytes:
+        """As Lambda reads it, which is without `NaN` and `Infinity`."""
+        __tracebackhide__ = True
+        try:
+            return json.dumps(event, allow_nan=False).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            message = f"the event for {self.name} is not JSON: {error}"
+            hint = "Give what JSON has: dict, list, str, finite numbers, True, False or None; bytes go as they are."
+            raise ConfigurationError(message, hint=hint) from error
 
     def for_test(self, record: Record) -> LambdaFunction:
         """The same environment, with figures that go to this test."""

@@ -98,6 +98,9 @@ def test_package(lambda_package):
 
 def test_unknown_function(lambda_function):
     lambda_function("E")
+
+def test_no_json(lambda_function):
+    lambda_function("F").invoke({1, 2})
 """
 
 # A process that was started in the background inherits that Ctrl-C is ignored; a terminal's does not.
@@ -169,7 +172,7 @@ def test_a_run(project: Path, pytester: pytest.Pytester, backend: str) -> None:
     pytester.makepyfile(test_f=TESTS)
     arguments = ("--lambda-backend", backend, "--lambda-report", "report.json", "--junitxml", "junit.xml")
     result = pytester.runpytest_subprocess(*arguments, "--lambda-report", "report.md", timeout=100)
-    result.assert_outcomes(passed=5, failed=5, xfailed=1)
+    result.assert_outcomes(passed=5, failed=6, xfailed=1)
     result.stdout.fnmatch_lines(
         [
             "*lambda_limit: labels: memory.max_mb: * MB is * MB over the max of 4 MB",
@@ -180,6 +183,8 @@ def test_a_run(project: Path, pytester: pytest.Pytester, backend: str) -> None:
             "hint: It measured: F, labels.",
             "test_f.py:*: *no function 'E'",
             "hint: There *",
+            "test_f.py:*: the event for labels is not JSON: *set*",
+            "hint: Give what JSON has: *",
             f"{backend} backend: *",
             "test_f.py::test_golden",
             "  labels 256 MB: init *",
@@ -189,6 +194,7 @@ def test_a_run(project: Path, pytester: pytest.Pytester, backend: str) -> None:
         ]
     )
     result.stdout.no_fnmatch_line("*traceback entries are hidden*")
+    result.stdout.no_fnmatch_line("*encoder.py*")
     assert "labels@256MB in test_f.py::test_golden" in (project / "report.md").read_text()
     found = figures(project)
     assert found["test_f.test_golden"]["lambda.labels@256MB.quality.score"] == 0.9

@@ -305,6 +305,24 @@ def test_invocations_are_recorded(turns: Turns) -> None:
     assert repr(function) == "<LambdaFunction F 512 MB>"
 
 
+def endless() -> list[object]:
+    """A list that holds itself."""
+    made: list[object] = []
+    made.append(made)
+    return made
+
+
+@pytest.mark.parametrize("event", [{1, 2}, {"at": Path()}, {(1, 2): 3}, float("nan"), endless()], ids=type)
+def test_an_event_that_is_not_json(turns: Turns, event: object) -> None:
+    """One message that names the function, before anything runs."""
+    service = FakeService(result)
+    function = LambdaFunction(service.as_service(), config(), names("F"), None, turns)
+    with pytest.raises(ConfigurationError, match=r"^the event for F is not JSON: \S") as caught:
+        function.invoke(event)
+    assert "bytes go as they are" in (caught.value.hint or "")
+    assert not service.calls
+
+
 def test_failed_invocations_are_told_once(turns: Turns) -> None:
     """The last ten with type, message, stack trace and log, each bounded; an answer is none of them."""
     error = FunctionError(type="ValueError", message="bad label", stack_trace=('  File "app.py", line 5\n',))
