@@ -138,6 +138,8 @@ def test_a_weight_is_that_of_every_size() -> None:
     )
     made = record(config(), config(memory_mb=1024))
     made.add_weight(config(), names("F"), weight)
+    assert (weight.unzipped_mb, weight.layers_mb, weight.zipped_mb) == (3, 2, 1)
+    assert replace(weight, zipped_bytes=None).zipped_mb is None
     figures = made.finish(limits("package.unzipped_mb", max=3))
     assert [verdict.status for one in figures.functions for verdict in one.verdicts] == ["PASS", "PASS"]
     alone = Record("test_f.py::test_it", Source())
