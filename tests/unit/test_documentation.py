@@ -44,6 +44,7 @@ _CODE: Final = re.compile(r"`([^`]+)`")
 _LINK: Final = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _OPTION: Final = re.compile(r"(?<![\w-])--?[a-z][\w-]*")
 _METRIC: Final = re.compile(r"\b(?:" + "|".join({name.partition(".")[0] for name in metrics.NAMES}) + r")\.[a-z]\w+")
+_INSTALL: Final = re.compile(r"pip install ([^`\n]*)")
 _FILE: Final = (".py", ".toml", ".md", ".json", ".html")
 
 
@@ -278,6 +279,21 @@ def test_the_pytest_plugin_is_told() -> None:
     fixtures = [code.partition("(")[0] for code in first_cells(section("## Fixtures", PYTEST))]
     assert "lambda_function" in fixtures
     assert sorted(fixtures) == sorted(plugin_fixtures())
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_nobody_is_told_to_install_a_strangers_package(path: Path) -> None:
+    """The project called `lambda-preflight` on the public index is not ours: a path or an address, never the name."""
+    found = _INSTALL.findall(path.read_text(encoding="utf-8"))
+    assert [what for what in found if re.search(r"(?<![\w./-])lambda-preflight\b(?!/)", what)] == []
+
+
+@pytest.mark.parametrize("path", [README, PYTEST], ids=lambda path: path.name)
+def test_how_to_install_the_plugin_is_told(path: Path) -> None:
+    """By a command for a project of one's own, with the warning beside it."""
+    text = " ".join(path.read_text(encoding="utf-8").split())
+    assert "pip install /path/to/lambda-preflight pytest" in text
+    assert re.search(r"on PyPI\b[^:.]* is somebody else's", text)
 
 
 def attributes(kind: type) -> set[str]:
