@@ -32,7 +32,7 @@ _RECORD: Final = pytest.StashKey["Record | None"]()
 _TOLD: Final = pytest.StashKey[str]()
 _FIGURES: Final = pytest.StashKey[list[str]]()
 _STARTED: Final = pytest.StashKey[float]()
-_REPORT: Final = pytest.StashKey[Path]()
+_REPORTS: Final = pytest.StashKey[tuple[Path, ...]]()
 _TROUBLE: Final = pytest.StashKey[str]()
 _WRONG: Final = pytest.StashKey[bool]()
 
@@ -46,7 +46,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=("auto", "docker", "process"),
         help="what isolates functions (default: $PREFLIGHT_BACKEND, else Docker where an engine answers)",
     )
-    group.addoption("--lambda-report", metavar="FILE", help="write what was measured, its format by suffix: .json, …")
+    group.addoption(
+        "--lambda-report",
+        metavar="FILE",
+        action="append",
+        help="write what was measured, its format by suffix: .json, …; may be given more than once",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -63,12 +68,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(_Collector(config.stash[_FIGURES]), "lambda-preflight-collector")
     named = config.getoption("lambda_report")
     if named:
-        path = config.stash[_REPORT] = config.invocation_params.dir / named
+        paths = config.stash[_REPORTS] = tuple(config.invocation_params.dir / one for one in named)
         from emulator.errors import PreflightError  # noqa: PLC0415 - see the module's first lines
         from emulator.pytest_plugin_report import check  # noqa: PLC0415 - see above
 
         try:
-            check(path)
+            for path in paths:
+                check(path)
         except PreflightError as error:
             raise pytest.UsageError(_text(error)) from error
 
@@ -127,8 +133,12 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Send the figures along, and tell an error of the emulator by its message and hint."""
+    """Send the figures along, tell which invocations failed, and an error of the emulator by its message and hint."""
     report = yield
+    record = item.stash.get(_RECORD, None)
+    failures = record.failures.take() if report.failed and record is not None else ""
+    if failures:
+        report.sections.append(("Lambda", failures))
     if call.when == "call" and item.stash.get(_TOLD, ""):
         setattr(report, _ATTRIBUTE, item.stash[_TOLD])
     errors = sys.modules.get("emulator.errors")
@@ -158,8 +168,8 @@ class _Collector:
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Write the report, of a run that was interrupted too; exit status 4 where it cannot be written after all."""
     config = session.config
-    path, told = config.stash.get(_REPORT, None), config.stash.get(_FIGURES, [])
-    if path is None or not told:
+    paths, told = config.stash.get(_REPORTS, ()), config.stash.get(_FIGURES, [])
+    if not paths or not told:
         return
     from emulator.errors import PreflightError  # noqa: PLC0415 - see above
     from emulator.pytest_plugin_record import unpack  # noqa: PLC0415 - see above
@@ -167,7 +177,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
     interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
     try:
-        write([unpack(text) for text in told], path, started=config.stash[_STARTED], interrupted=interrupted)
+        write([unpack(text) for text in told], paths, started=config.stash[_STARTED], interrupted=interrupted)
     except PreflightError as error:
         config.stash[_TROUBLE] = _text(error)
         session.exitstatus = pytest.ExitCode.USAGE_ERROR
@@ -175,7 +185,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Show what was measured, test by test."""
-    told, path = config.stash.get(_FIGURES, []), config.stash.get(_REPORT, None)
+    told, paths = config.stash.get(_FIGURES, []), config.stash.get(_REPORTS, ())
     if told:
         from emulator.pytest_plugin_record import unpack  # noqa: PLC0415 - see above
         from emulator.pytest_plugin_report import summary  # noqa: PLC0415 - see above
@@ -183,9 +193,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section("Lambda Preflight")
         for line in summary([unpack(text) for text in told]):
             terminalreporter.write_line(line)
-    if path is not None and _TROUBLE in config.stash:
+    if _TROUBLE in config.stash:
         terminalreporter.write_line(f"error: {config.stash[_TROUBLE]}", red=True)
-    elif path is not None:
+        return
+    for path in paths:
         what = f"report: {path}" if told else f"nothing was measured, so {path} was not written"
         terminalreporter.write_line(what)
 

@@ -143,7 +143,7 @@ class LambdaFunction:
         A function that fails is a value, `result.error`.
         """
         __tracebackhide__ = True
-        payload = event if isinstance(event, bytes) else json.dumps(event).encode()
+        payload = event if isinstance(event, bytes) else self._json(event)
         with self._turns.turn() as stay:
             if cold:
                 self._service.retire(self.config.name)
@@ -153,7 +153,18 @@ class LambdaFunction:
         if self._measured is not None:
             start: Start = "cold" if result.cold else "warm"
             self._measured.samples.append(sample_of(result, start, at_s, concurrent=not stay.alone))
+            self._measured.failures.add(self.config, result)
         return result
+
+    def _json(self, event: object) -> bytes:
+        """As Lambda reads it, which is without `NaN` and `Infinity`."""
+        __tracebackhide__ = True
+        try:
+            return json.dumps(event, allow_nan=False).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            message = f"the event for {self.name} is not JSON: {error}"
+            hint = "Give what JSON has: dict, list, str, finite numbers, True, False or None; bytes go as they are."
+            raise ConfigurationError(message, hint=hint) from error
 
     def for_test(self, record: Record) -> LambdaFunction:
         """The same environment, with figures that go to this test."""
@@ -176,6 +187,7 @@ class LambdaFunction:
             told = samples if stay.alone else tuple(replace(sample, concurrent=True) for sample in samples)
             self._measured.samples += told
             self._measured.evaluation = found
+            self._measured.failures.add_cases(self.config, found)
         return found
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import pickle
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from emulator.gates import baseline
 from emulator.gates.config import gate
 from emulator.gates.verdicts import Baseline, Gate, Verdict, judge
 from emulator.golden.evaluation import Evaluation
+from emulator.invocation import FunctionError, InvocationResult
 from emulator.machine import Disturbance
 from emulator.metrics import Measurement, measure_all
 from emulator.package import Weight
@@ -25,6 +27,10 @@ from emulator.surroundings import read_machine, watch
 
 _TELLING_S: Final = 0.5
 """In less, the kernel's ticks of 10 ms say nothing of who used the machine."""
+_FAILURES: Final = 10
+"""Failed invocations of a test that are told, the last ones: an assertion is mostly about one of these."""
+_MOST_TEXT: Final = 4_000
+"""Characters of a message, a stack trace or a log that are told."""
 _RELATIVE: Final = frozenset({"max_increase", "max_increase_pct"})
 
 
@@ -77,11 +83,48 @@ class Figures:
         return tuple((one.name, verdict) for one in self.functions for verdict in one.verdicts if verdict.failed)
 
 
+class Failures:
+    """The invocations of one test that failed, and golden cases without an answer, until they are told."""
+
+    def __init__(self) -> None:
+        self._last: deque[str] = deque(maxlen=_FAILURES)
+        self._count = 0
+
+    def add(self, config: FunctionConfig, result: InvocationResult) -> None:
+        """Nothing where the function answered."""
+        if result.error is not None:
+            start = "cold" if result.cold else "warm"
+            self._add(f"{config.name} {config.memory_mb} MB, {start}", result.error, result.log)
+
+    def add_cases(self, config: FunctionConfig, evaluation: Evaluation) -> None:
+        """Golden cases that have no answer to score; their logs are not kept."""
+        for one in evaluation.failures:
+            self._add(f"{config.name} {config.memory_mb} MB, case {one.case_id}", one.error, "")
+
+    def take(self) -> str:
+        """What failed since this was last asked, as text of bounded length; empty where nothing did."""
+        told, before = list(self._last), self._count - len(self._last)
+        self._last.clear()
+        self._count = 0
+        earlier = [f"({before} earlier failures are not shown)"] if before else []
+        return "\n\n".join([*earlier, *told])
+
+    def _add(self, what: str, error: FunctionError, log: str) -> None:
+        lines = [f"{what}: {_start(f'{error.type}: {error.message}' if error.message else error.type)}"]
+        trace = _end("\n".join(entry.rstrip("\n") for entry in error.stack_trace))
+        lines += ["stack trace:", trace] if trace else []
+        kept = _end(log.rstrip())
+        lines += ["log:", kept] if kept else []
+        self._last.append("\n".join(lines))
+        self._count += 1
+
+
 @dataclass(slots=True, kw_only=True)
 class Measured:
     """One function, at one size, in one test. `names` are the logical id and the `FunctionName`."""
 
     config: FunctionConfig
+    failures: Failures = field(default_factory=Failures)
     names: frozenset[str] = frozenset()
     samples: list[Sample] = field(default_factory=list)
     weight: Weight | None = None
@@ -93,6 +136,7 @@ class Record:
 
     def __init__(self, test: str, source: Source) -> None:
         self.test = test
+        self.failures = Failures()
         self._source = source
         self._measured: list[Measured] = []
         self._weights: dict[str, tuple[Weight, frozenset[str], FunctionConfig]] = {}
@@ -109,7 +153,7 @@ class Record:
             self._watched = watch()
         found = next((one for one in self._measured if one.config == config), None)
         if found is None:
-            found = Measured(config=config, names=names)
+            found = Measured(config=config, names=names, failures=self.failures)
             self._measured.append(found)
         return found
 
@@ -215,6 +259,17 @@ def failure_text(figures: Figures) -> str:
             lines.append(f"  why it matters: {verdict.reason}")
         lines += [f"  {line}" for line in verdict.look_at]
     return "\n".join(lines)
+
+
+def _start(text: str) -> str:
+    left = len(text) - _MOST_TEXT
+    return f"{text[:_MOST_TEXT]} … ({left} more characters)" if left > 0 else text
+
+
+def _end(text: str) -> str:
+    """Its last lines, where what went wrong stands."""
+    left = len(text) - _MOST_TEXT
+    return f"({left} characters before) … {text[-_MOST_TEXT:]}" if left > 0 else text
 
 
 def pack(figures: Figures) -> str:

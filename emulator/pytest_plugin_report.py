@@ -97,9 +97,9 @@ def report(tests: Sequence[Figures], *, started: float, interrupted: bool) -> Re
     )
 
 
-def write(tests: Sequence[Figures], path: Path, *, started: float, interrupted: bool) -> None:
-    """Whole or not at all."""
-    report_files.write(report(tests, started=started, interrupted=interrupted), [path])
+def write(tests: Sequence[Figures], paths: Sequence[Path], *, started: float, interrupted: bool) -> None:
+    """Each file whole or not at all."""
+    report_files.write(report(tests, started=started, interrupted=interrupted), paths)
 
 
 def _lines(function: FunctionReport) -> Iterator[str]:

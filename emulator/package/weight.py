@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from emulator.limits import Violation
+from emulator.limits import MIB, Violation
 
 Level = Literal["error", "warning", "info"]
 Kind = Literal["package", "folder", "file", "image"]
@@ -88,6 +88,21 @@ class Weight:
     violations: tuple[Violation, ...]
     file_count: int
     runtime_assumed: bool = False
+
+    @property
+    def unzipped_mb(self) -> float:
+        """As the metric of that name: in Lambda's MB of 1,024 KB, not rounded."""
+        return self.unzipped_bytes / MIB
+
+    @property
+    def layers_mb(self) -> float:
+        """The same of the layers alone."""
+        return self.layers_bytes / MIB
+
+    @property
+    def zipped_mb(self) -> float | None:
+        """The same of the code's zip."""
+        return None if self.zipped_bytes is None else self.zipped_bytes / MIB
 
     @property
     def refused(self) -> bool:

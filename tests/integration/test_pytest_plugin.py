@@ -30,6 +30,9 @@ def handler(event, context):
     if "mark" in event:
         pathlib.Path(event["mark"]).touch()
         time.sleep(60)
+    if "boom" in event:
+        print("about to fail")
+        raise ValueError(event["boom"])
     if "exit" in event:
         os._exit(3)
     return {"label": "even" if event["n"] % 2 == 0 else "odd", "mode": os.environ.get("MODE")}
@@ -95,6 +98,9 @@ def test_package(lambda_package):
 
 def test_unknown_function(lambda_function):
     lambda_function("E")
+
+def test_no_json(lambda_function):
+    lambda_function("F").invoke({1, 2})
 """
 
 # A process that was started in the background inherits that Ctrl-C is ignored; a terminal's does not.
@@ -165,8 +171,8 @@ def test_a_run(project: Path, pytester: pytest.Pytester, backend: str) -> None:
     """Fixtures, limits, summary, JUnit properties and the report, in one run."""
     pytester.makepyfile(test_f=TESTS)
     arguments = ("--lambda-backend", backend, "--lambda-report", "report.json", "--junitxml", "junit.xml")
-    result = pytester.runpytest_subprocess(*arguments, timeout=100)
-    result.assert_outcomes(passed=5, failed=5, xfailed=1)
+    result = pytester.runpytest_subprocess(*arguments, "--lambda-report", "report.md", timeout=100)
+    result.assert_outcomes(passed=5, failed=6, xfailed=1)
     result.stdout.fnmatch_lines(
         [
             "*lambda_limit: labels: memory.max_mb: * MB is * MB over the max of 4 MB",
@@ -177,13 +183,19 @@ def test_a_run(project: Path, pytester: pytest.Pytester, backend: str) -> None:
             "hint: It measured: F, labels.",
             "test_f.py:*: *no function 'E'",
             "hint: There *",
+            "test_f.py:*: the event for labels is not JSON: *set*",
+            "hint: Give what JSON has: *",
             f"{backend} backend: *",
             "test_f.py::test_golden",
             "  labels 256 MB: init *",
             "    WARN quality.score: 0.9 is 0.05 below the min of 0.95*",
+            "report: *report.json",
+            "report: *report.md",
         ]
     )
     result.stdout.no_fnmatch_line("*traceback entries are hidden*")
+    result.stdout.no_fnmatch_line("*encoder.py*")
+    assert "labels@256MB in test_f.py::test_golden" in (project / "report.md").read_text()
     found = figures(project)
     assert found["test_f.test_golden"]["lambda.labels@256MB.quality.score"] == 0.9
     assert found["test_f.test_golden"]["lambda.labels@512MB.quality.score"] == 0.9
@@ -194,6 +206,41 @@ def test_a_run(project: Path, pytester: pytest.Pytester, backend: str) -> None:
     }
     assert "lambda.labels.memory.max_mb" in found["test_f.test_too_much"]
     assert not found["test_f.test_nothing_invoked"]
+
+
+def test_a_failed_function(project: Path, pytester: pytest.Pytester) -> None:
+    """A test that fails by what a failed function did not answer says why the function failed, with its log."""
+    pytester.makepyfile(
+        test_f="""
+        import pytest
+        @pytest.fixture
+        def made(lambda_function):
+            return lambda_function("F").invoke({"boom": "in setup"}).payload["label"]
+        def test_boom(lambda_function):
+            assert lambda_function("F").invoke({"boom": "no label"}).payload["label"] == "odd"
+        def test_setup(made):
+            pass
+        def test_wanted(lambda_function):
+            assert lambda_function("F").invoke({"boom": "wanted"}).error.message == "wanted"
+        """
+    )
+    result = pytester.runpytest_subprocess("--lambda-backend", "process", timeout=100)
+    result.assert_outcomes(passed=1, failed=1, errors=1)
+    for message in ("in setup", "no label"):
+        result.stdout.fnmatch_lines(
+            [
+                "E * KeyError: 'label'",
+                "*- Lambda -*",
+                f"labels 256 MB, cold: ValueError: {message}",
+                "stack trace:",
+                "*app.py*in handler*",
+                "log:",
+                "START RequestId: *",
+                "about to fail",
+                "REPORT RequestId: *",
+            ]
+        )
+    result.stdout.no_fnmatch_line("*ValueError: wanted*")
 
 
 def test_xdist(project: Path, pytester: pytest.Pytester) -> None:
@@ -239,7 +286,8 @@ def test_wrong_limits(project: Path, pytester: pytest.Pytester) -> None:
 
 def test_wrong_options(project: Path, pytester: pytest.Pytester) -> None:
     """Refused before anything runs, with the reason and a hint."""
-    result = pytester.runpytest_subprocess("--lambda-report", "nowhere/report.json", timeout=60)
+    given = ("--lambda-report", "nowhere/report.json", "--lambda-report", "report.json")
+    result = pytester.runpytest_subprocess(*given, timeout=60)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: --lambda-report *: there is no folder *", "hint: Make the folder first."])
 

@@ -18,7 +18,12 @@ import pytest
 from emulator import cli, errors, measure, metrics, pytest_plugin
 from emulator.gates.config import FunctionGates
 from emulator.gates.verdicts import RULES, Gate
+from emulator.golden.evaluation import Comparison, Evaluation, Failure, Score
 from emulator.golden.scorers import NAMES as SCORERS
+from emulator.intervals import Estimate
+from emulator.invocation import FunctionError, InvocationResult, Timings, Usage
+from emulator.limits import Violation
+from emulator.package.weight import FileWeight, Finding, Part, Weight
 from emulator.report import files as report_files
 
 ROOT: Final = Path(__file__).parents[2]
@@ -39,6 +44,7 @@ _CODE: Final = re.compile(r"`([^`]+)`")
 _LINK: Final = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _OPTION: Final = re.compile(r"(?<![\w-])--?[a-z][\w-]*")
 _METRIC: Final = re.compile(r"\b(?:" + "|".join({name.partition(".")[0] for name in metrics.NAMES}) + r")\.[a-z]\w+")
+_INSTALL: Final = re.compile(r"pip install ([^`\n]*)")
 _FILE: Final = (".py", ".toml", ".md", ".json", ".html")
 
 
@@ -273,6 +279,66 @@ def test_the_pytest_plugin_is_told() -> None:
     fixtures = [code.partition("(")[0] for code in first_cells(section("## Fixtures", PYTEST))]
     assert "lambda_function" in fixtures
     assert sorted(fixtures) == sorted(plugin_fixtures())
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_nobody_is_told_to_install_a_strangers_package(path: Path) -> None:
+    """The project called `lambda-preflight` on the public index is not ours: a path or an address, never the name."""
+    found = _INSTALL.findall(path.read_text(encoding="utf-8"))
+    assert [what for what in found if re.search(r"(?<![\w./-])lambda-preflight\b(?!/)", what)] == []
+
+
+@pytest.mark.parametrize("path", [README, PYTEST], ids=lambda path: path.name)
+def test_how_to_install_the_plugin_is_told(path: Path) -> None:
+    """By a command for a project of one's own, with the warning beside it."""
+    text = " ".join(path.read_text(encoding="utf-8").split())
+    assert "pip install /path/to/lambda-preflight pytest" in text
+    assert re.search(r"on PyPI\b[^:.]* is somebody else's", text)
+
+
+def attributes(kind: type) -> set[str]:
+    """Fields and properties that are public."""
+    names = {one.name for one in fields(kind)}
+    names |= {name for base in kind.__mro__ for name, value in vars(base).items() if isinstance(value, property)}
+    return {name for name in names if not name.startswith("_")}
+
+
+@pytest.mark.parametrize(
+    ("heading", "kind", "parts"),
+    [
+        ("An invocation", InvocationResult, {"error": FunctionError, "timings": Timings, "usage": Usage}),
+        ("A weight", Weight, {}),
+        ("An evaluation", Evaluation, {"score": Estimate}),
+    ],
+)
+def test_what_fixtures_return_is_told(heading: str, kind: type, parts: dict[str, type]) -> None:
+    """Every attribute, those of its parts too, and no other; an attribute of each of many is one of theirs."""
+    told = first_cells(section(f"### {heading}", PYTEST))
+    known = {f".{name}" for name in attributes(kind)}
+    inside = {f".{name}.{one}" for name, part in parts.items() for one in attributes(part)}
+    optional = {".error", ".score"} & known  # None themselves, so that they have a row
+    assert sorted(told) == sorted(known - {f".{name}" for name in parts} | inside | optional)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        (".violations", Violation),
+        (".findings", Finding),
+        (".parts", Part),
+        (".files", FileWeight),
+        (".scores", Score),
+        (".failures", Failure),
+        (".comparison", Comparison),
+    ],
+)
+def test_what_is_many_has_what_is_told(name: str, kind: type) -> None:
+    """The attributes in the second cell; `.name` is a part's, `.path` a file's."""
+    (row,) = (row for row in rows(section("## What they return", PYTEST)) if f"`{name}`" in row[0])
+    told = {code.split(".")[1] for code in _CODE.findall(row[1]) if code.startswith(".")}
+    known = attributes(kind)
+    assert told & known
+    assert told - known <= {"name", "path"}
 
 
 def test_every_environment_variable_is_told() -> None:

@@ -15,6 +15,8 @@ from emulator import pytest_plugin_report
 from emulator.config import FunctionConfig
 from emulator.errors import ConfigurationError
 from emulator.evidence import Sample, Start
+from emulator.golden.evaluation import Evaluation, Failure
+from emulator.invocation import FunctionError
 from emulator.metrics import NAMES
 from emulator.package import Weight
 from emulator.pytest_plugin_functions import LambdaFunction, LambdaFunctions, Turns, found_template
@@ -136,6 +138,8 @@ def test_a_weight_is_that_of_every_size() -> None:
     )
     made = record(config(), config(memory_mb=1024))
     made.add_weight(config(), names("F"), weight)
+    assert (weight.unzipped_mb, weight.layers_mb, weight.zipped_mb) == (3, 2, 1)
+    assert replace(weight, zipped_bytes=None).zipped_mb is None
     figures = made.finish(limits("package.unzipped_mb", max=3))
     assert [verdict.status for one in figures.functions for verdict in one.verdicts] == ["PASS", "PASS"]
     alone = Record("test_f.py::test_it", Source())
@@ -217,9 +221,10 @@ def test_the_summary_and_the_properties() -> None:
 def test_the_report_keeps_to_the_schema(tmp_path: Path) -> None:
     """A function for each test that measured it; what was interrupted says so."""
     figures = record(config()).finish(limits(max=1))
-    path = tmp_path / "report.json"
+    path, page = tmp_path / "report.json", tmp_path / "report.md"
     tests = [figures, replace(figures, test="other", backend="docker")]
-    pytest_plugin_report.write(tests, path, started=1_700_000_000.0, interrupted=True)
+    pytest_plugin_report.write(tests, [path, page], started=1_700_000_000.0, interrupted=True)
+    assert "F in other" in page.read_text()
     report = json.loads(path.read_text())
     Draft202012Validator(report_json.schema()).validate(report)
     assert [one["name"] for one in report["functions"]] == ["F in test_f.py::test_it", "F in other"]
@@ -300,6 +305,66 @@ def test_invocations_are_recorded(turns: Turns) -> None:
     ]
     assert len(made.of(config(), names("F")).samples) == 2
     assert repr(function) == "<LambdaFunction F 512 MB>"
+
+
+def endless() -> list[object]:
+    """A list that holds itself."""
+    made: list[object] = []
+    made.append(made)
+    return made
+
+
+@pytest.mark.parametrize("event", [{1, 2}, {"at": Path()}, {(1, 2): 3}, float("nan"), endless()], ids=type)
+def test_an_event_that_is_not_json(turns: Turns, event: object) -> None:
+    """One message that names the function, before anything runs."""
+    service = FakeService(result)
+    function = LambdaFunction(service.as_service(), config(), names("F"), None, turns)
+    with pytest.raises(ConfigurationError, match=r"^the event for F is not JSON: \S") as caught:
+        function.invoke(event)
+    assert "bytes go as they are" in (caught.value.hint or "")
+    assert not service.calls
+
+
+def test_failed_invocations_are_told_once(turns: Turns) -> None:
+    """The last ten with type, message, stack trace and log, each bounded; an answer is none of them."""
+    error = FunctionError(type="ValueError", message="bad label", stack_trace=('  File "app.py", line 5\n',))
+    answers = iter([result({}), *(result({}, error=error, log=f"START {number}\nEND\n") for number in range(12))])
+    service = FakeService(lambda _: next(answers))
+    made = Record("test_f.py::test_it", Source())
+    function = LambdaFunction(service.as_service(), config(), names("F"), made.of(config(), names("F")), turns)
+    function.invoke({})
+    assert made.failures.take() == ""
+    for _ in range(12):
+        function.invoke({})
+    first, *told = made.failures.take().split("\n\n")
+    assert first == "(2 earlier failures are not shown)"
+    what = 'F 512 MB, warm: ValueError: bad label\nstack trace:\n  File "app.py", line 5\nlog:\nSTART {}\nEND'
+    assert told == [what.format(number) for number in range(2, 12)]
+    assert made.failures.take() == ""
+
+
+@pytest.mark.parametrize(("size", "cut"), [(3_999, False), (4_000, False), (4_001, True)])
+def test_a_long_failure_is_cut(size: int, cut: bool) -> None:  # noqa: FBT001 - a parameter of pytest's
+    """A message keeps its beginning, a log its end, and what is missing is told."""
+    made = Record("test_f.py::test_it", Source())
+    error = FunctionError(type="E", message="m" * (size - len("E: ")))
+    made.failures.add(config(), result(error=error, log="a" + "b" * (size - 1)))
+    text = made.failures.take()
+    assert ("… (1 more characters)" in text) is cut
+    assert ("(1 characters before) … b" in text) is cut
+    assert ("\nab" in text) is not cut
+
+
+def test_golden_cases_without_an_answer_are_told() -> None:
+    """By their ids."""
+    error = FunctionError(type="ValueError", message="bad")
+    failure = Failure(case_id="c7", line=7, event={}, payload=None, error=error)
+    found = Evaluation(
+        dataset="d", sha256="", scorer="exact", answer="", cases=1, score=None, scores=(), failures=(failure,)
+    )
+    made = Record("test_f.py::test_it", Source())
+    made.failures.add_cases(config(), found)
+    assert made.failures.take() == "F 512 MB, case c7: ValueError: bad"
 
 
 def test_the_template_that_is_found(tmp_path: Path) -> None:
