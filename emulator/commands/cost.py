@@ -91,9 +91,12 @@ class CostOptions(TypedDict):
     help="Warm invocations to measure.",
 )
 @click.option(
-    "--billed-ms", type=click.FloatRange(min=1), metavar="MS", help="Billed Duration of a warm one: nothing is run."
+    "--billed-ms",
+    type=click.FloatRange(min=1),
+    metavar="MS",
+    help="Billed Duration of a warm one (needs --init-ms): nothing is run.",
 )
-@click.option("--init-ms", type=click.FloatRange(min=0), metavar="MS", help="With --billed-ms: Init Duration.")
+@click.option("--init-ms", type=click.FloatRange(min=0), metavar="MS", help="Init Duration; goes with --billed-ms.")
 @click.option(
     "--cold-share",
     "cold_share_pct",
@@ -170,7 +173,10 @@ def _profile(config: FunctionConfig, options: CostOptions) -> Profile:
     share = options["cold_share_pct"]
     warm_ms, cpu_ms = options["billed_ms"], None
     if warm_ms is not None:
-        cold_ms = warm_ms + (options["init_ms"] or 0.0)
+        if options["init_ms"] is None:
+            hint = "Give the Init Duration of a REPORT line, or --init-ms 0 where there is none."
+            raise ConfigurationError("--billed-ms needs --init-ms: what a cold start costs is not known", hint=hint)
+        cold_ms = warm_ms + options["init_ms"]
     elif options["init_ms"] is not None:
         raise ConfigurationError("--init-ms goes with --billed-ms", hint="Both are on a REPORT line.")
     else:
