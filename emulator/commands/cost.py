@@ -102,7 +102,7 @@ class CostOptions(TypedDict):
     "cold_share_pct",
     type=click.FloatRange(0, 100),
     metavar="PCT",
-    help="Requests that meet a cold start (default: by volume, evenly spread).",
+    help="Requests that meet a cold start (default: by volume, at random and one rate).",
 )
 @click.option(
     "--event-kb", type=click.FloatRange(min=0), default=0.0, metavar="KB", help="Size of an asynchronous event."
