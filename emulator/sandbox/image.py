@@ -35,7 +35,8 @@ def ensure(engine: Engine, runtime: str, architecture: str, on_progress: Progres
     """
     if runtime not in OS_ONLY_RUNTIMES and re.fullmatch(r"python3\.\d{1,2}", runtime) is None:
         message = f"Runtime {runtime!r} cannot be emulated: only those of Python 3 and OS-only ones can"
-        raise ConfigurationError(message, hint="use a Runtime such as python3.12, or provided.al2023 with a bootstrap")
+        hint = "use a Runtime such as python3.12, or provided.al2023 with a bootstrap"
+        raise ConfigurationError(message, hint=hint, about="Runtime")
     if architecture not in _ENGINE_NAMES:
         message = f"Architectures cannot be {architecture!r}"
         raise ConfigurationError(message, hint=f"use one of {', '.join(_ENGINE_NAMES)}")

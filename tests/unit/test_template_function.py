@@ -345,3 +345,21 @@ def test_a_function_whose_condition_does_not_hold(tmp_path: Path) -> None:
         ConfigurationError, match=r"template.yaml:8: Resources\.F: the function is not part of the stack"
     ):
         load(tmp_path, text).find("F")
+
+
+def test_a_number_that_is_none_has_a_hint(tmp_path: Path) -> None:
+    """What to write instead."""
+    with pytest.raises(ConfigurationError) as caught:
+        function_with(tmp_path, 'MemorySize: "lots"')
+    assert "for instance 512" in (caught.value.hint or "")
+
+
+def test_values_that_are_judged_later_have_their_places(tmp_path: Path) -> None:
+    """As the file was named; what the command line replaces stands in no file."""
+    config = function_with(tmp_path, "MemorySize: 64\nTimeout: 5")
+    template = tmp_path / "template.yaml"
+    assert config.told("MemorySize") == f"{template}:8: Resources.F.Properties.MemorySize: F"
+    assert config.told("Runtime") == f"{template}:7: Resources.F.Properties.Runtime: F"
+    assert config.told("Layers") == "F"
+    assert config.overridden(memory_mb=128).told("MemorySize") == "F"
+    assert config.overridden(memory_mb=128).told("Timeout") == config.told("Timeout") != "F"
