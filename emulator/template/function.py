@@ -286,7 +286,7 @@ def _folder(value: Value, base: Path) -> Path:
         found = _as_written(base, text, (base / text).resolve(strict=True))
         is_folder = found.is_dir()
     except FileNotFoundError as error:
-        hint = f"Paths are relative to the template's folder, {base}."
+        hint = f"Paths are relative to the template's folder, {base.resolve()}."
         raise value.place.error(f"no such folder: {text}", hint=hint) from error
     except (OSError, RuntimeError, ValueError) as error:  # a circle of links, a NUL in the path
         raise value.place.error(f"{text!r} cannot be read: {error}") from error
