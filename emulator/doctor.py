@@ -77,6 +77,8 @@ def as_text(findings: Findings) -> str:
     lines = ["Machine", *_rows(findings.machine)]
     if findings.functions:
         lines += ["", "Functions", *_rows(findings.functions)]
+        if findings.chosen == "docker":
+            lines.append("  (where the engine has AWS's image of a runtime, that runs it)")
     for candidate in findings.backends:
         lines += ["", f"{candidate.name} backend" + (" (used)" if candidate.name == findings.chosen else "")]
         if candidate.problem is not None or candidate.capabilities is None:
@@ -122,7 +124,7 @@ def _runtime(config: FunctionConfig) -> str:
         found = interpreters.find(config.runtime)
     except PreflightError as error:
         return f"{config.runtime}: {error.message}"
-    return f"{config.runtime}: {found.executable}, unless the engine has AWS's image"
+    return f"{config.runtime}: {found.executable}"
 
 
 def _machine(hz: int | None) -> dict[str, str]:
