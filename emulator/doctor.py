@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from emulator.console import capability_summary
-from emulator.errors import PreflightError
+from emulator.errors import BackendError, PreflightError
 from emulator.sandbox import Choice, interpreters
 from emulator.sandbox.base import OS_ONLY_RUNTIMES, Capabilities
 
@@ -148,7 +148,7 @@ def _docker() -> Candidate:
 
     try:
         engine = connect()
-    except PreflightError as error:
+    except BackendError as error:  # what is no address stops every other command too, and is mended first
         return Candidate(
             name="docker",
             capabilities=None,
