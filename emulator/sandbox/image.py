@@ -50,7 +50,7 @@ def ensure(engine: Engine, runtime: str, architecture: str, on_progress: Progres
         return found
     ours = None if key is None else if_ours(seen[-1], key)
     try:
-        _refuse_other_machine(architecture)
+        _refuse_other_machine(architecture, python=bool(python))
         if key is None or ours is None:
             key, ours = _made(engine, runtime, on_progress or _silent)
     except BackendError as error:
@@ -121,12 +121,14 @@ def _made(engine: Engine, runtime: str, on_progress: Progress) -> tuple[str, Map
     return image_make.find_or_make(engine, runtime, on_progress)
 
 
-def _refuse_other_machine(architecture: str) -> None:
+def _refuse_other_machine(architecture: str, *, python: bool) -> None:
     machine = MACHINE_NAMES.get(os.uname().machine.lower())
     if machine != architecture:
         message = f"this machine is {os.uname().machine}: it has no programs for Architectures: {architecture}"
-        hint = f"set Architectures to {machine}" if machine else "use --backend process"
-        raise BackendError(message, hint=hint)
+        # A bootstrap is a program for the other machine; Python is this one's own, whatever the function is for.
+        ways = [f"set Architectures to {machine}"] if machine else []
+        ways += [f"use `--backend process`, which runs it on {os.uname().machine} and says so"] if python else []
+        raise BackendError(message, hint="; or ".join(ways))
     if sys.platform != "linux":
         message = "a base image can be made from this machine's programs on Linux only"
         raise BackendError(message, hint="use --backend process")
