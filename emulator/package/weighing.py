@@ -195,7 +195,7 @@ def _bytecode(contents: Contents, *, built: bool) -> Iterator[Finding]:
 def _compiling(config: FunctionConfig, files: int, counted: int, cost: float, *, followed: bool) -> str:
     """What these modules cost at a cold start; without imports that could be `followed`, all of them are counted."""
     if not counted:
-        return f"a cold start imports {'it' if files == 1 else 'them'} only where a function's code asks for it"
+        return f"no cold start imports {'it' if files == 1 else 'any of them'}, as far as imports can be followed"
     if followed:
         which = f"a cold start imports {counted:,} of them" if files > 1 else "a cold start imports it"
     else:

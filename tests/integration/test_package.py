@@ -283,7 +283,7 @@ def test_a_file_that_does_not_compile(project: Path) -> None:
     done = run(project, "package", "Bare", "-o", "out.zip", "--json")
     (missing,) = [one for one in json.loads(done.out)["findings"] if one["code"] == "pyc-missing"]
     assert missing["subject"] == "1 module without bytecode"
-    assert missing["message"] == "a cold start imports it only where a function's code asks for it"
+    assert missing["message"] == "no cold start imports it, as far as imports can be followed"
     assert missing["paths"] == ["broken.py"]
     assert "preflight package" not in missing["hint"]
 

@@ -7,12 +7,14 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from emulator.calibration import Calibration
+from emulator.commands import tune as tune_command
 from emulator.config import FunctionConfig
 from emulator.errors import ConfigurationError, QuotaError
 from emulator.intervals import Estimate
@@ -73,6 +75,15 @@ def test_what_fits_is_what_would_be_taken(cpus: int, free_mb: int) -> None:
     largest = int(told.removeprefix("Up to ").partition(" MB")[0].replace(",", ""))
     assert representable((largest,), cpus, free_mb)[0] == (largest,)
     assert largest == SIZES[-1] or representable((largest + 1,), cpus, free_mb)[0] == ()
+
+
+def test_a_sweep_without_a_size_says_which_there_could_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the command tells on a machine of one core."""
+    monkeypatch.setattr(tune_command, "free_memory_mb", lambda: 99_999)
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    with pytest.raises(ConfigurationError, match="none of the sizes: 10240 MB") as caught:
+        tune_command._sizes(cast("Any", {"memory": "10240"}))  # noqa: SLF001 - the rest of the command runs functions
+    assert caught.value.hint == what_fits(1, 99_999)
 
 
 def test_where_no_size_fits_none_is_named() -> None:
