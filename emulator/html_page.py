@@ -109,5 +109,14 @@ def chart(svg: bytes, description: str, title: str = "", caption: str = "") -> s
     return f'<figure>\n{told}<div role="img" aria-label="{label}">\n{drawn}</div></figure>'
 
 
+def themed_file(svg: bytes) -> bytes:
+    """A drawing by `plots` as a file of its own, in the colours of a page, light or dark as its reader's system is."""
+    style = resources.files("emulator").joinpath("html_page.css").read_text(encoding="utf-8")
+    variables = style[: style.index("\n* {")]  # the two palettes stand first
+    text = _COLOUR.sub(lambda found: f"var({_THEMED[found[0]]})", svg.decode())
+    begin = text.index(">", text.index("<svg")) + 1
+    return f"{text[:begin]}\n<style>\n{variables}\n</style>{text[begin:]}".encode()
+
+
 def _cell(tag: str, attributes: str, text: str) -> str:
     return f"<{f'{tag} {attributes}'.rstrip()}>{html.escape(text)}</{tag}>"

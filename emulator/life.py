@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from emulator.errors import BackendError, DiedIdle
 from emulator.lifecycle import Event, Heard, State
-from emulator.sandbox.base import Exit, Sandbox
+from emulator.sandbox.base import CLOSED, Exit, Sandbox
 
 if TYPE_CHECKING:
     from emulator.config import FunctionConfig
@@ -78,6 +78,8 @@ class Life:
         if isinstance(heard, Heard) and heard.at > limit:  # it came, but too late, while we were held up
             return None
         if isinstance(heard, Exit) and heard.lost is not None:
+            if heard.lost == CLOSED:
+                raise BackendError("the emulator was stopped during the invocation", hint="Start it again.")
             hint = "See `docker events`, or run `preflight doctor`."
             raise BackendError(f"the execution environment was lost: {heard.lost}", hint=hint)
         return heard

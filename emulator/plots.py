@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 Kind = Literal["svg", "png"]
@@ -78,39 +79,51 @@ def sweep_charts(sizes: Sequence[Size], kind: Kind = "svg") -> tuple[bytes, byte
 
 
 def _cost_and_latency(sizes: Sequence[Size], kind: Kind) -> bytes:
-    with axes_of("median Duration, ms", "US dollars a million") as (figure, axes):
+    with axes_of("median Duration, ms", "US dollars a million", HALF) as (figure, axes):
         axes.set_xscale("log")
         axes.plot([size.p50_ms for size in sizes], [size.usd for size in sizes], color=GREY, linewidth=0.7)
         for size in sizes:
             marker, colour = ("D", GREEN) if size.recommended else ("o", BLUE)
             axes.plot([size.p50_ms], [size.usd], marker=marker, color=colour)
-            name = f"{size.memory_mb} MB"
+            name = f"{size.memory_mb} MB{', recommended' if size.recommended else ''}"
             axes.annotate(name, (size.p50_ms, size.usd), xytext=(5, 5), textcoords="offset points", fontsize=8)
+        axes.margins(x=0.15, y=0.15)  # for the names
         axes.set_ylim(bottom=0)
+        plain_numbers(axes.xaxis)
         return drawn(figure, kind)
 
 
 def _latency_bands(sizes: Sequence[Size], kind: Kind) -> bytes:
     memory = [size.memory_mb for size in sizes]
-    with axes_of("memory size, MB", "Duration, ms") as (figure, axes):
+    with axes_of("memory size, MB", "Duration, ms", HALF) as (figure, axes):
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
         axes.fill_between(memory, [size.p50_ms for size in sizes], [size.p99_ms for size in sizes], color=BAND)
         axes.plot(memory, [size.p50_ms for size in sizes], color=BLUE, marker="o", label="p50")
         axes.plot(memory, [size.p95_ms for size in sizes], color=ORANGE, marker=".", label="p95")
         axes.plot(memory, [size.p99_ms for size in sizes], color=GREY, marker=".", label="p99")
-        axes.set_xticks(memory, [str(each) for each in memory])
-        axes.minorticks_off()
+        axes.set_xticks(memory, [str(each) for each in memory], rotation=45, ha="right")
+        plain_numbers(axes.yaxis)
+        axes.xaxis.minorticks_off()
         axes.legend(frameon=False)
         return drawn(figure, kind)
 
 
 def _memory_used(sizes: Sequence[Size], kind: Kind) -> bytes:
     known = [(str(size.memory_mb), size.max_memory_mb) for size in sizes if size.max_memory_mb is not None]
-    with axes_of("memory size, MB", "Max Memory Used, MB") as (figure, axes):
+    with axes_of("memory size, MB", "Max Memory Used, MB", HALF) as (figure, axes):
         axes.bar([name for name, _ in known], [used for _, used in known], color=BLUE, width=0.5)
         axes.grid(visible=False, axis="x")
         return drawn(figure, kind)
+
+
+def plain_numbers(axis: Axis) -> None:
+    """1, 2, 5, 10 on a logarithmic axis, not powers of ten."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter  # noqa: PLC0415 - as matplotlib itself
+
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from emulator.http1 import CONTINUE, HttpRequest, MalformedMessage, RequestReade
 from emulator.lifecycle import Heard
 from emulator.limits import quota
 from emulator.runtime_api import MODE_HEADER, Answer, Reply, RuntimeApi
-from emulator.sandbox.base import Exit
+from emulator.sandbox.base import CLOSED, Exit
 
 _CHUNK: Final = 1 << 18
 _MS: Final = 1000
@@ -69,7 +69,7 @@ class RuntimeServer:
                 if isinstance(self._heard[0], Exit) and not self._closed:
                     self._hear_out(limit)
                 return self._heard.popleft()
-            return Exit(lost="it was closed") if self._closed else None
+            return Exit(lost=CLOSED) if self._closed else None
 
     def close(self) -> None:
         """Close the socket and every connection, whoever waits; returns when that is done, at each call."""

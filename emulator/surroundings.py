@@ -120,7 +120,8 @@ def _less(before: float | None, after: float | None) -> float | None:
 
 
 def _percent(part: float | None, whole: float | None) -> float | None:
-    return None if part is None or not whole else 100 * part / whole
+    # Both are counted in ticks, so within a moment shorter than one the part can be more than the whole.
+    return None if part is None or not whole else min(100.0, 100 * part / whole)
 
 
 def _text(path: Path) -> str | None:

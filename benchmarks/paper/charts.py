@@ -1,4 +1,4 @@
-"""Latency by memory size beside the paper's curves, and cost by memory size, as SVG."""
+"""Latency by memory size beside the paper's curves, and cost by memory size, as SVG in the reader's light or dark."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.paper.figures import PUBLISHED, QUANTILES
-from emulator.plots import BLUE, GREEN, GREY, ORANGE, axes_of, drawn
+from emulator.html_page import themed_file
+from emulator.plots import BLUE, GREEN, GREY, ORANGE, axes_of, drawn, plain_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,8 +32,9 @@ def latency(task: str, rows: tuple[At, ...]) -> bytes:
                 label = f"{model} of the paper, {name}"
                 axes.plot(*points, color=_COLOURS[model], linestyle=_SHAPES[name], marker=".", linewidth=1, label=label)
         _by_memory(axes, memory)
+        plain_numbers(axes.yaxis)
         axes.legend(frameon=False, fontsize=7, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
-        return drawn(figure)
+        return themed_file(drawn(figure))
 
 
 def cost(tasks: Mapping[str, tuple[At, ...]]) -> bytes:
@@ -46,7 +48,7 @@ def cost(tasks: Mapping[str, tuple[At, ...]]) -> bytes:
         axes.plot([1024], [paper], color=ORANGE, marker="D", linestyle="none", label="the paper: 100 ms at 1 GB")
         axes.set_ylim(bottom=0)
         axes.legend(frameon=False, fontsize=8)
-        return drawn(figure)
+        return themed_file(drawn(figure))
 
 
 def _by_memory(axes: Axes, memory: list[int]) -> None:

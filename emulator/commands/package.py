@@ -56,8 +56,8 @@ def package(**options: Unpack[PackageOptions]) -> int:
     function, and name what is missing with --keep.
 
     The same input gives the same bytes: sorted, with one date and uniform modes. Pin versions in requirements.txt, or
-    the index decides. uv installs where it is found (pip install 'lambda-preflight[package]'), else pip does, for
-    functions with the Python that runs this command.
+    the index decides. uv installs where it is found (pip install uv), else pip does, for functions with the Python that
+    runs this command.
 
     The exit status is that of `preflight weigh`; 2 too when a requirement has no matching wheel.
     """

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from emulator import cache, calibration, console, output_files
+from emulator import cache, calibration, console, output_files, settled
 from emulator.cli_events import read_event
 from emulator.cli_options import (
     backend_option,
@@ -25,7 +25,7 @@ from emulator.cli_options import (
     variables_option,
 )
 from emulator.cli_output import note, print_data, print_log
-from emulator.cli_setup import backend, function
+from emulator.cli_setup import backend, function, here
 from emulator.errors import ConfigurationError
 from emulator.golden.dataset import event_bytes, open_dataset
 from emulator.pricing import prices
@@ -86,7 +86,12 @@ class TuneOptions(TypedDict):
 @overrides_option
 @variables_option
 @events_option
-@click.option("--dataset", type=click.Path(path_type=Path), metavar="FILE.jsonl", help="Golden cases as events.")
+@click.option(
+    "--dataset",
+    type=click.Path(path_type=Path),
+    metavar="FILE.jsonl",
+    help="Golden cases as events (default: what preflight.toml has for it).",
+)
 @click.option("--memory", metavar="128,512,…", help="Memory sizes (default: nine from 128 to 10240).")
 @click.option(
     "--strategy",
@@ -142,8 +147,8 @@ def tune(**options: Unpack[TuneOptions]) -> int:
     """Run the function NAME at several memory sizes and say which to take.
 
     Sizes that this machine cannot represent are named and left out. A sweep that was stopped goes on where it was.
-    It goes on until the same size would be taken again, or the budget is spent. The exit status is 1 where no size
-    will do.
+    It goes on until each strategy would take the same size again, or the budget is spent. The exit status is 1 where
+    no size will do.
     """
     output_files.check(options["outputs"], (".json", ".html"))
     slo = None if options["slo"] is None else tuning.parse_slo(options["slo"])
@@ -203,10 +208,29 @@ def _show(found: Tuning, options: TuneOptions) -> None:
 def _events(options: TuneOptions) -> list[bytes]:
     dataset = options["dataset"]
     if dataset is None:
-        return [read_event(source) for source in options["events"] or (None,)]
+        if not options["events"]:
+            return _events_of_gates(options)
+        return [read_event(source) for source in options["events"]]
     if options["events"]:
         raise ConfigurationError("--dataset and --event are two answers to one question", hint="Choose one of them.")
     return [event_bytes(case) for case in open_dataset(dataset).cases()]
+
+
+def _events_of_gates(options: TuneOptions) -> list[bytes]:
+    """What `preflight.toml` beside the template has for the function: its golden cases, its event; else `{}`."""
+    from emulator.gates import config as gate_config  # noqa: PLC0415 - only where no event was given
+
+    template = options["template_path"] or settled.default_path(here())
+    path = template.parent / gate_config.FILE_NAME
+    if not path.exists():
+        return [read_event(None)]
+    found = next((one for one in gate_config.read(path) if one.name == options["name"]), None)
+    if found is None:
+        return [read_event(None)]
+    if found.dataset is None:
+        return [read_event(None if found.event is None else str(found.event))]
+    note(f"events: the golden cases of {found.dataset.name}, as {path.name} names them")
+    return [event_bytes(case) for case in open_dataset(found.dataset).cases()]
 
 
 def _sizes(options: TuneOptions) -> tuple[tuple[int, ...], tuple[tuning.LeftOut, ...]]:
@@ -245,8 +269,9 @@ def _measured(  # noqa: PLR0913, PLR0917 - the parts of one run
     goal = _goal(options)
 
     def sure(running: Mapping[int, Sequence[Series]]) -> bool:
-        """With an SLO the medians' precision has to do."""
-        return options["slo"] is not None or _agreement(running, config, listed, goal) >= SURE
+        """By every strategy, since each is told; with an SLO the medians' precision has to do."""
+        every = (replace(goal, strategy=strategy) for strategy in STRATEGIES)
+        return options["slo"] is not None or all(_agreement(running, config, listed, each) >= SURE for each in every)
 
     effort = sweep.Effort(
         cold=options["cold"],

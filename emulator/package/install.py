@@ -108,7 +108,7 @@ def _command(config: FunctionConfig, version: int) -> tuple[list[str], dict[str,
         ], settings
     if find_spec("pip") is None or sys.version_info[:2] != (3, version) or sys.platform != "linux":
         message = f"{config.name}: uv is needed to install for {config.runtime} from here, and it is not there"
-        raise ConfigurationError(message, hint="Install it: pip install 'lambda-preflight[package]'")
+        raise ConfigurationError(message, hint="Install it: pip install uv")
     platforms = [f"manylinux_2_{minor}_{machine}" for minor in range(libc, 4, -1)]
     platforms += [f"manylinux{year}_{machine}" for year in ("2014", "2010", "1")]
     abis = [f"cp3{version}", "abi3", "none"]

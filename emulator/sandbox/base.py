@@ -120,6 +120,10 @@ class Exit:
     said: str | None = None
 
 
+CLOSED: Final = "it was closed"
+"""Why a sandbox is lost that we have ended ourselves under an invocation, as at Ctrl-C."""
+
+
 class Sandbox(Protocol):
     """One isolated place for one runtime process. Methods may block for milliseconds; none is called twice at once."""
 

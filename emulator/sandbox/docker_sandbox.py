@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 from emulator.errors import BackendError
 from emulator.limits import CPU_PERIOD_US, MIB
 from emulator.sandbox import docker_container, docker_engine, docker_program, storage
-from emulator.sandbox.base import CONNECT_S, FREEZE_AFTER_S, Ending, Exit, Figures, SandboxSpec
+from emulator.sandbox.base import CLOSED, CONNECT_S, FREEZE_AFTER_S, Ending, Exit, Figures, SandboxSpec
 from emulator.sandbox.docker_calls import EngineRefused
 from emulator.sandbox.docker_stdio import ABSENT_STATUS, DENIED_STATUS, IMAGES_SHELL, Pipes, Shell
 
@@ -192,7 +192,7 @@ class DockerSandbox:
         self._stdio.on_extension_log = on_extension_log
         stdio = self._stdio
         # What we end ourselves under an invocation, as at Ctrl-C, is no death of the function's.
-        closed = Exit(lost="it was closed")
+        closed = Exit(lost=CLOSED)
         stdio.go(on_log, lambda ended: on_exit(self._ending(ended) if self._stdio is stdio else closed))
 
     def _refusal_at_go(self) -> Exit | None:

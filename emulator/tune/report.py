@@ -131,8 +131,8 @@ def as_page(found: Tuning) -> bytes:
     sizes = [size for each in found.results if (size := _size(each, found.recommended.memory_mb)) is not None]
     if sizes:
         texts = ("Cost against latency", "Latency by memory size", "Memory used by memory size")
-        for text, drawn in zip(texts, plots.sweep_charts(sizes), strict=True):
-            parts += [html_page.heading(text), html_page.chart(drawn, text)]
+        drawn = zip(texts, plots.sweep_charts(sizes), strict=True)
+        parts.append(html_page.beside([html_page.chart(chart, text, title=text) for text, chart in drawn]))
     return html_page.page(f"{found.function}: memory sizes", parts)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -162,6 +163,18 @@ def total(rounds: Iterable[Series]) -> Series:
     for each in rounds:
         found += each
     return found
+
+
+def spread_evenly(events: Sequence[bytes], count: int) -> list[bytes]:
+    """So many of them, from the shortest to the longest evenly apart, in an order that mixes lengths; always the same.
+
+    Two sweeps over a long dataset are over the same events then, and these stand for all.
+    """
+    ordered = sorted(set(events), key=lambda event: (len(event), event))
+    if len(ordered) > count:
+        ordered = [ordered[(2 * number + 1) * len(ordered) // (2 * count)] for number in range(count)]
+    random.Random(len(ordered)).shuffle(ordered)  # noqa: S311 - an order, not a secret
+    return ordered
 
 
 def endless(events: Sequence[bytes]) -> Iterator[bytes]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from emulator.errors import ConfigurationError
 from emulator.intervals import percentile
 from emulator.service import LambdaService
-from emulator.tune.sampling import Sample, Series, endless, least_waits, round_of, total, undisturbed
+from emulator.tune.sampling import Sample, Series, least_waits, round_of, spread_evenly, total, undisturbed
 
 if TYPE_CHECKING:
     from emulator.config import FunctionConfig
@@ -120,15 +120,16 @@ def sweep(  # noqa: PLR0913 - one keyword for each thing a sweep needs
     order: random.Random,
     sure: Callable[[Mapping[int, Sequence[Series]]], bool],
 ) -> Rounds:
-    """Each size's rounds. Sizes and events come in random order; what the journal holds is not measured again.
+    """Each size's rounds. Sizes come in random order; what the journal holds is not measured again.
+
+    Of many events as many are taken as there are to be warm invocations. In one round each size meets the same ones, so
+    that sizes differ in nothing but their size, and every start is with the same one.
 
     `sure` is asked when each size has what `effort` wants; while it is not, every size that runs has another round, so
     that what slows the machine in one slows all of them.
     """
     done = journal.read()
-    begin, measured, shuffled = clock(), 0, list(events)
-    order.shuffle(shuffled)
-    turns = endless(shuffled)
+    begin, measured, chosen = clock(), 0, spread_evenly(events, effort.warm)
     while sizes := _wanting(configs, done, effort, sure):
         number = min(len(done.get(size, [])) for size in sizes) + 1
         behind = [size for size in sizes if len(done.get(size, [])) < number]
@@ -137,11 +138,19 @@ def sweep(  # noqa: PLR0913 - one keyword for each thing a sweep needs
             if spent > effort.budget_s and number > 1:
                 return {each: tuple(done.get(each, ())) for each in configs}
             say(_progress(size, number, (measured, _left(configs, done, effort)), (spent, effort.budget_s)))
-            found = run(configs[size], turns, effort.warm_of_round if number <= effort.cold else effort.warm)
+            turn = _turn(chosen, number, effort)
+            found = run(configs[size], iter((chosen[0], *turn)), len(turn))
             done.setdefault(size, []).append(found)
             journal.add(size, found)
             measured += 1
     return {size: tuple(done.get(size, ())) for size in configs}
+
+
+def _turn(events: Sequence[bytes], number: int, effort: Effort) -> list[bytes]:
+    """The events of a round, numbered from 1: where the one before has ended, and after the last from the first."""
+    count = effort.warm_of_round if number <= effort.cold else effort.warm
+    first = (number - 1) * effort.warm_of_round if number <= effort.cold else 0
+    return [events[(first + place) % len(events)] for place in range(count)]
 
 
 def _wanting(
@@ -188,7 +197,7 @@ def run_round(backend: Backend) -> Callable[[FunctionConfig, Iterator[bytes], in
 
 def question_of(config: FunctionConfig, events: Sequence[bytes], backend: str, effort: Effort) -> str:
     """What a journal must be about to be gone on with: function, code as it lies there, events, and how it is run."""
-    digest = hashlib.sha256(repr((replace(config, memory_mb=0), backend, effort.warm_of_round)).encode())
+    digest = hashlib.sha256(repr((replace(config, memory_mb=0), backend, effort.warm, effort.warm_of_round)).encode())
     for event in events:
         digest.update(hashlib.sha256(event).digest())
     for folder in (config.code, *config.layers):

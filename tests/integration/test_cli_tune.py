@@ -39,6 +39,28 @@ def test_a_sweep_measures_recommends_and_writes(tmp_path: Path) -> None:
 
 
 @pytest.mark.engine
+def test_the_golden_cases_are_the_events(tmp_path: Path) -> None:
+    """Those that preflight.toml beside the template names, where no event is given: `{}` would fail every time."""
+    template = tmp_path / "template.yaml"
+    template.write_text(
+        "Transform: AWS::Serverless-2016-10-31\nResources:\n  Touch:\n    Type: AWS::Serverless::Function\n"
+        "    Properties:\n"
+        f"      {{Handler: measure.touch_memory, Runtime: {RUNTIME}, CodeUri: {TEMPLATE.parent / 'code'}}}\n"
+    )
+    command = ("tune", "Touch", "-t", template, "--memory", "256", *QUICK, "--json")
+    assert preflight(*command).status == 1
+    (tmp_path / "preflight.toml").write_text('[functions.Touch]\ndataset = "golden.jsonl"\n[functions.Touch.gates]\n')
+    refused = preflight(*command)
+    assert refused.status == 2
+    assert "golden.jsonl cannot be read" in refused.error
+    (tmp_path / "golden.jsonl").write_text('{"event": {"mb": 1}, "expected": 1}\n{"event": {"mb": 2}, "expected": 2}\n')
+    done = preflight(*command)
+    assert done.status == 0, done.err
+    assert "the golden cases of golden.jsonl" in done.err
+    assert json.loads(done.out)["sizes"][0]["errors"] == {}
+
+
+@pytest.mark.engine
 def test_out_of_memory_is_a_result(tmp_path: Path) -> None:
     """200 MB do not fit into 128; bisection finds what is enough, and the page says so."""
     dataset = tmp_path / "golden.jsonl"

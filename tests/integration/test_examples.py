@@ -35,8 +35,8 @@ warm_calls = 2
 "package.unzipped_mb" = { max = 250 }
 "errors.count" = { max = 0 }
 """
-# Stands in for pip where it is to install what is not published yet; everything else is refused.
-PIP: Final = '#!/bin/sh\n[ "$*" = "install lambda-preflight" ] && echo installed\n'
+# Stands in for pip where it is to install from the address that a user fills in; everything else is refused.
+PIP: Final = '#!/bin/sh\ncase "$*" in "install git+https://"*/lambda-preflight*) echo installed;; *) exit 1;; esac\n'
 
 
 def read(name: str) -> Any:  # noqa: ANN401 - YAML
@@ -94,7 +94,7 @@ def test_github_actions(folder: Path) -> None:
     assert all(re.fullmatch(r"actions/[\w-]+@v\d+", step["uses"]) for step in steps if "uses" in step)
     summary = folder.parent / "summary.md"
     for step in (step for step in steps if "run" in step):
-        done = run(step["run"], folder, GITHUB_STEP_SUMMARY=str(summary), CI="true")
+        done = run(step["run"], folder, GITHUB_STEP_SUMMARY=str(summary), CI="true", **workflow["jobs"]["gate"]["env"])
         assert done.returncode == 0, (step, done.stderr)
     assert "PASSED: 2 passed" in summary.read_text()
     assert {path.suffix for path in folder.glob(steps[-1]["with"]["path"])} >= {".md", ".xml", ".html", ".json"}
@@ -130,7 +130,8 @@ def test_pre_commit(folder: Path) -> None:
     hooks = {hook["id"]: hook for hook in repository["hooks"]}
     for hook in hooks.values():
         assert shlex.split(hook["entry"])[0] == "preflight"
-        assert hook["additional_dependencies"] == ["lambda-preflight"]
+        (dependency,) = hook["additional_dependencies"]
+        assert dependency.startswith("git+https://")  # the bare name is another project's on PyPI
         assert re.search(hook["files"], "src/app.py")
         assert re.search(hook["files"], "template.yaml")
         assert not re.search(hook["files"], "docs/readme.md")

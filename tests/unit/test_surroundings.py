@@ -92,6 +92,12 @@ def test_our_own_work_is_no_disturbance() -> None:
     assert between(BEFORE, after, sandboxes_s=9.0).others_pct == 0.0
 
 
+def test_a_moment_shorter_than_a_tick() -> None:
+    """No more than everything is taken by others, whatever the counters of ticks say."""
+    after = replace(BEFORE, total=(BEFORE.total or 0) + 0.01, busy=(BEFORE.busy or 0) + 0.02)
+    assert between(BEFORE, after, sandboxes_s=0.0).others_pct == 100.0
+
+
 def test_watching_this_machine() -> None:
     """Time goes by, and percentages are percentages."""
     found = watch()(0.0)

@@ -22,7 +22,7 @@ from emulator.pricing.prices import load
 from emulator.tune import report as tune_report
 from emulator.tune import sweep, tuning
 from emulator.tune.decision import STRATEGIES, Goal, Strategy
-from emulator.tune.sampling import Sample, Series, least_waits, total, undisturbed
+from emulator.tune.sampling import Sample, Series, least_waits, spread_evenly, total, undisturbed
 from emulator.tune.smallest import smallest
 from emulator.tune.sweep import Effort, Journal, wants
 from emulator.tune.tuning import SIZES, Slo, recommend, representable, result_of, what_fits
@@ -230,13 +230,14 @@ class FakeRuns:
     def __init__(self, spread: float = 0.0, failing: int | None = None) -> None:
         self.now = 0.0
         self.sizes: list[int] = []
+        self.events: dict[int, list[list[bytes]]] = {}
         self._spread, self._failing, self._draw = spread, failing, random.Random(1)  # noqa: S311 - a test's own numbers
 
     def run(self, config: FunctionConfig, events: Iterator[bytes], warm: int) -> Series:
         """One round."""
         self.now += 1
         self.sizes.append(config.memory_mb)
-        assert [next(events) for _ in range(2)]
+        self.events.setdefault(config.memory_mb, []).append([*events])
         if config.memory_mb == self._failing:
             return Series(cold=(Sample(duration_ms=1, billed_ms=1, error="Runtime.OutOfMemory"),))
         return series([100 + self._draw.uniform(-self._spread, self._spread) for _ in range(warm)])
@@ -253,7 +254,7 @@ def swept(runs: FakeRuns, journal: Journal, *, unsure: int = 0, **effort: float)
     )
     found = sweep.sweep(
         {size: replace(CONFIG, memory_mb=size) for size in (128, 256, 512)},
-        [b"1", b"2"],
+        [str(number).encode() for number in range(int(effort.get("events", 2)))],
         wanted,
         run=runs.run,
         journal=journal,
@@ -273,6 +274,26 @@ def test_a_sweep_ends_when_it_is_sure(tmp_path: Path) -> None:
     assert {len(each.warm) for each in found.values()} == {30}
     assert {len(each.cold) for each in found.values()} == {3}
     assert runs.sizes[:3] != runs.sizes[3:6] or runs.sizes[3:6] != runs.sizes[6:]  # in another order each time
+
+
+def test_every_size_meets_the_same_events(tmp_path: Path) -> None:
+    """In each round, so that sizes differ in nothing but their size; every start is with the same one."""
+    runs = FakeRuns()
+    swept(runs, Journal(tmp_path / "j", "q"), events=40)
+    first, *others = runs.events.values()
+    assert [first, first] == others
+    assert len({start for start, *_ in first}) == 1
+    assert len({event for _, *warm_ones in first for event in warm_ones}) == 30
+
+
+def test_events_stand_for_all_of_them() -> None:
+    """Evenly apart by length, always the same, and no event twice; fewer than there could be are all taken."""
+    events = [b"x" * length for length in range(1, 101)]
+    chosen = spread_evenly(events, 10)
+    assert sorted(map(len, chosen)) == [6, 16, 26, 36, 46, 56, 66, 76, 86, 96]
+    assert chosen == spread_evenly(events[::-1], 10)
+    assert [*map(len, chosen)] != sorted(map(len, chosen))
+    assert sorted(spread_evenly([b"a", b"b", b"a"], 10)) == [b"a", b"b"]
 
 
 def test_a_sweep_goes_on_until_it_is_sure_or_the_time_is_up(tmp_path: Path) -> None:
