@@ -134,16 +134,16 @@ def default_path() -> Path:
 def as_text(found: Calibration, path: Path) -> str:
     """In sentences."""
     sizes = ", ".join(f"{size:,}" for size in found.memory_mb)
-    lines = [f"{found.function} at {sizes} MB: Lambda's Duration is {_told(found.duration)} of ours"]
+    lines = [f"{found.function} at {sizes} MB: Lambda's Duration is {_told(found.duration)}"]
     if found.init is not None:
-        lines.append(f"Lambda's Init Duration is {_told(found.init)} of ours")
+        lines.append(f"Lambda's Init Duration is {_told(found.init)}")
     return "\n".join([*lines, f"kept in {path}; `preflight tune` and `preflight cost` predict by it"])
 
 
 def _told(found: Estimate) -> str:
     if found.low is None or found.high is None:
-        return f"{found.value:.3f} (from {found.n} line, so without an interval)"
-    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f}, from {found.n} lines)"
+        return f"{found.value:.3f} times ours (from {found.n} line, so without an interval)"
+    return f"{found.value:.3f} times ours ({found.low:.3f} to {found.high:.3f}, from {found.n} lines)"
 
 
 def wanted(path: Path | None, function: str, cpu: str) -> Calibration | None:

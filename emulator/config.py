@@ -63,6 +63,12 @@ class FunctionConfig:
     command: tuple[str, ...] = ()
     working_directory: str = ""
     asynchronous: AsynchronousConfig = AsynchronousConfig()
+    places: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), compare=False, repr=False)
+    """Where properties stand in the template, as `FILE:LINE: KEY`; not part of what the function is."""
+
+    def told(self, key: str) -> str:
+        """What an error about this property begins with: its place, where it has one, and the function's name."""
+        return f"{self.places[key]}: {self.name}" if key in self.places else self.name
 
     @property
     def cpu_share(self) -> float:
@@ -71,8 +77,10 @@ class FunctionConfig:
 
     def overridden(self, *, memory_mb: int | None = None, timeout_s: int | None = None) -> FunctionConfig:
         """With what the command line says; None leaves the template's value."""
+        given = {"MemorySize": memory_mb, "Timeout": timeout_s}
         return replace(
             self,
+            places=MappingProxyType({key: place for key, place in self.places.items() if given.get(key) is None}),
             memory_mb=self.memory_mb if memory_mb is None else memory_mb,
             timeout_s=self.timeout_s if timeout_s is None else timeout_s,
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from emulator.console import capability_summary
-from emulator.errors import PreflightError
+from emulator.errors import BackendError, PreflightError
 from emulator.sandbox import Choice, interpreters
 from emulator.sandbox.base import OS_ONLY_RUNTIMES, Capabilities
 
@@ -77,6 +77,8 @@ def as_text(findings: Findings) -> str:
     lines = ["Machine", *_rows(findings.machine)]
     if findings.functions:
         lines += ["", "Functions", *_rows(findings.functions)]
+        if findings.chosen == "docker":
+            lines.append("  (where the engine has AWS's image of a runtime, that runs it)")
     for candidate in findings.backends:
         lines += ["", f"{candidate.name} backend" + (" (used)" if candidate.name == findings.chosen else "")]
         if candidate.problem is not None or candidate.capabilities is None:
@@ -122,7 +124,7 @@ def _runtime(config: FunctionConfig) -> str:
         found = interpreters.find(config.runtime)
     except PreflightError as error:
         return f"{config.runtime}: {error.message}"
-    return f"{config.runtime}: {found.executable}, unless the engine has AWS's image"
+    return f"{config.runtime}: {found.executable}"
 
 
 def _machine(hz: int | None) -> dict[str, str]:
@@ -146,7 +148,7 @@ def _docker() -> Candidate:
 
     try:
         engine = connect()
-    except PreflightError as error:
+    except BackendError as error:  # what is no address stops every other command too, and is mended first
         return Candidate(
             name="docker",
             capabilities=None,

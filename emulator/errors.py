@@ -13,14 +13,23 @@ from __future__ import annotations
 
 
 class PreflightError(Exception):
-    """The emulator failed; `hint` says what to do next and `exit_code` is the command's exit status."""
+    """The emulator failed; `hint` says what to do next and `exit_code` is the command's exit status.
+
+    `about` is the function's property that is to blame, where that is known to whoever does not know its place.
+    """
 
     exit_code = 4
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, hint: str | None = None, about: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.about = about
+
+    def place(self, where: str) -> None:
+        """Say first where the property stands; what it is about is settled with that."""
+        self.message, self.about = f"{where}: {self.message}", None
+        self.args = (self.message,)
 
 
 class ConfigurationError(PreflightError):

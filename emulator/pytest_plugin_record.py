@@ -284,8 +284,8 @@ def unpack(text: str) -> Figures:
 
 
 def _plain(config: FunctionConfig) -> FunctionConfig:
-    """Without variables: no report shows them, they may be secret, and a mapping proxy cannot be pickled."""
-    return replace(config, environment={})
+    """Without variables, which may be secret, and places: no report shows them, and a mapping proxy is not pickled."""
+    return replace(config, environment={}, places={})
 
 
 def _baseline(one: Measured, gates: Iterable[Gate], where: Surroundings) -> Baseline | None:

@@ -19,7 +19,7 @@ from emulator.config import FunctionConfig
 from emulator.errors import BackendError, ConfigurationError, DiedIdle, QuotaError, Throttled
 from emulator.limits import check
 from emulator.sandbox.base import Backend, Sandbox
-from emulator.spec import fit_in_memory, sandbox_spec
+from emulator.spec import fit_in_memory, placed, sandbox_spec
 
 if TYPE_CHECKING:
     from emulator.environment import Answered, Environment, Order
@@ -284,7 +284,8 @@ class LambdaService:
         return self._make(config)
 
     def _make(self, config: FunctionConfig) -> Environment:
-        sandbox = self._backend.prepare(sandbox_spec(config))
+        with placed(config):
+            sandbox = self._backend.prepare(sandbox_spec(config))
         # Imported while the sandbox starts: nothing of it is needed before.
         from emulator.environment import Environment  # noqa: PLC0415 - see above
 
@@ -354,9 +355,9 @@ def validate(config: FunctionConfig) -> None:
         "MaximumEventAgeInSeconds": config.asynchronous.max_age_s,
     }
     for violation in check("configuration", values):
-        raise QuotaError(f"{config.name}: {violation.message}", hint=violation.hint)
+        raise QuotaError(f"{config.told(violation.quota.name)}: {violation.message}", hint=violation.hint)
     if re.search(r"\s", config.handler):
-        message = f"{config.name}: 'handler' {config.handler!r} failed to satisfy constraint: no white space"
+        message = f"{config.told('Handler')}: 'handler' {config.handler!r} failed to satisfy constraint: no white space"
         raise ConfigurationError(message, hint="A handler is MODULE.FUNCTION.")
     variables.validate(config)
     try:

@@ -38,7 +38,7 @@ def default_path(folder: Path) -> Path:
 def function(path: Path, name: str, *, parameters: Mapping[str, str], variables: Path | None) -> FunctionConfig:
     """The function of this logical id or `FunctionName`, `variables` being the environment file of `sam local`."""
     plain = not parameters and variables is None
-    question = f"{path.absolute()}\n{name}"
+    question = f"{path}\n{path.absolute()}\n{name}"  # the first is what errors call it
     if plain and (kept := cache.recall(question)) is not None:
         config = _from_text(kept)
         # A folder that is missing is better told by the template, which knows the line.
@@ -61,6 +61,7 @@ def _to_text(config: FunctionConfig) -> str:
     values["code"] = str(config.code)
     values["layers"] = [str(layer) for layer in config.layers]
     values["environment"] = dict(config.environment)
+    values["places"] = dict(config.places)
     values["logging"] = asdict(config.logging)
     values["asynchronous"] = asdict(config.asynchronous)
     return json.dumps(values)
@@ -71,6 +72,7 @@ def _from_text(text: str) -> FunctionConfig:
     values["code"] = Path(values["code"])
     values["layers"] = tuple(Path(layer) for layer in values["layers"])
     values["environment"] = MappingProxyType(values["environment"])
+    values["places"] = MappingProxyType(values["places"])
     values["logging"] = LoggingConfig(**values["logging"])
     for name in _TUPLES:  # JSON has lists alone
         values[name] = tuple(values[name])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from emulator import variables
+from emulator.errors import PreflightError
 from emulator.sandbox.base import SandboxSpec
 
 if TYPE_CHECKING:
@@ -51,6 +53,17 @@ def sandbox_spec(config: FunctionConfig) -> SandboxSpec:
         working_directory=config.working_directory,
         extensions=_extensions(config.layers) if config.layers else (),
     )
+
+
+@contextmanager
+def placed(config: FunctionConfig) -> Iterator[None]:
+    """Name function, file, line and key in errors of those who know but the property's value."""
+    try:
+        yield
+    except PreflightError as error:
+        if error.about is not None:
+            error.place(config.told(error.about))
+        raise
 
 
 def _extensions(layers: tuple[Path, ...]) -> tuple[str, ...]:

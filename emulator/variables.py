@@ -71,20 +71,20 @@ def log_stream_name(now: time.struct_time, function: str = "") -> str:
 
 def validate(config: FunctionConfig) -> None:
     """Refuse what Lambda would refuse at deployment: QuotaError for the size, ConfigurationError for a name."""
-    measured = _measured(config.environment)
+    measured, where = _measured(config.environment), config.told("Environment")
     for violation in check("configuration", {"Environment": len(measured.encode())}):
-        raise QuotaError(f"{config.name}: {violation.message} String measured: {measured}", hint=violation.hint)
+        raise QuotaError(f"{where}: {violation.message} String measured: {measured}", hint=violation.hint)
     for name in config.environment:  # the patterns of Lambda's API model (botocore 1.43.11, 2026)
         if not re.fullmatch(r"[a-zA-Z][a-zA-Z0-9_]+", name):
             message = (
-                f"{config.name}: the environment variable {name!r} failed to satisfy constraint: Map keys must satisfy "
+                f"{where}: the environment variable {name!r} failed to satisfy constraint: Map keys must satisfy "
                 "constraint: [Member must satisfy regular expression pattern: [a-zA-Z]([a-zA-Z0-9_])+]"
             )
             raise ConfigurationError(message, hint="Letters, digits and underscores, two at least, a letter first.")
     taken = reserved(config.environment)
     if taken:
         message = (
-            f"{config.name}: Lambda was unable to configure your environment variables because the environment "
+            f"{where}: Lambda was unable to configure your environment variables because the environment "
             "variables you have provided contains reserved keys that are currently not supported for modification. "
             f"Reserved keys used in this request: {', '.join(taken)}"
         )

@@ -91,15 +91,18 @@ class CostOptions(TypedDict):
     help="Warm invocations to measure.",
 )
 @click.option(
-    "--billed-ms", type=click.FloatRange(min=1), metavar="MS", help="Billed Duration of a warm one: nothing is run."
+    "--billed-ms",
+    type=click.FloatRange(min=1),
+    metavar="MS",
+    help="Billed Duration of a warm one (needs --init-ms): nothing is run.",
 )
-@click.option("--init-ms", type=click.FloatRange(min=0), metavar="MS", help="With --billed-ms: Init Duration.")
+@click.option("--init-ms", type=click.FloatRange(min=0), metavar="MS", help="Init Duration; goes with --billed-ms.")
 @click.option(
     "--cold-share",
     "cold_share_pct",
     type=click.FloatRange(0, 100),
     metavar="PCT",
-    help="Requests that meet a cold start (default: by volume, evenly spread).",
+    help="Requests that meet a cold start (default: by volume, at random and one rate).",
 )
 @click.option(
     "--event-kb", type=click.FloatRange(min=0), default=0.0, metavar="KB", help="Size of an asynchronous event."
@@ -170,7 +173,10 @@ def _profile(config: FunctionConfig, options: CostOptions) -> Profile:
     share = options["cold_share_pct"]
     warm_ms, cpu_ms = options["billed_ms"], None
     if warm_ms is not None:
-        cold_ms = warm_ms + (options["init_ms"] or 0.0)
+        if options["init_ms"] is None:
+            hint = "Give the Init Duration of a REPORT line, or --init-ms 0 where there is none."
+            raise ConfigurationError("--billed-ms needs --init-ms: what a cold start costs is not known", hint=hint)
+        cold_ms = warm_ms + options["init_ms"]
     elif options["init_ms"] is not None:
         raise ConfigurationError("--init-ms goes with --billed-ms", hint="Both are on a REPORT line.")
     else:

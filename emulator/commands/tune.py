@@ -236,10 +236,12 @@ def _events_of_gates(options: TuneOptions) -> list[bytes]:
 def _sizes(options: TuneOptions) -> tuple[tuple[int, ...], tuple[tuning.LeftOut, ...]]:
     asked = tuning.SIZES if options["memory"] is None else tuning.parse_sizes(options["memory"])
     tuning.check_sizes(asked)
-    usable, left_out = tuning.representable(asked, os.cpu_count() or 1, free_memory_mb())
+    machine = os.cpu_count() or 1, free_memory_mb()
+    usable, left_out = tuning.representable(asked, *machine)
     if not usable:
         reasons = "; ".join(f"{each.memory_mb} MB: {each.reason}" for each in left_out)
-        raise ConfigurationError(f"this machine can represent none of the sizes: {reasons}", hint="See --memory.")
+        message = f"this machine can represent none of the sizes: {reasons}"
+        raise ConfigurationError(message, hint=tuning.what_fits(*machine))
     return usable, left_out
 
 

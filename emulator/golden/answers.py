@@ -18,7 +18,9 @@ def finder(path: str) -> Callable[[Any], Any]:
     try:
         compiled = jmespath.compile(path)
     except jmespath.exceptions.JMESPathError as error:
-        message = f"the answer {path!r} is not a JMESPath: {str(error).splitlines()[0]}"
+        # The first of its lines; the others, which a colon announces, show the path once more.
+        reason = str(error).splitlines()[0].removeprefix("Invalid jmespath expression: ").rstrip(":")
+        message = f"the answer {path!r} is not a JMESPath: {reason}"
         raise ConfigurationError(message, hint='For instance: label, results[0].score, "max-score".') from error
 
     def find(payload: Any) -> Any:  # noqa: ANN401 - JSON of any shape

@@ -82,7 +82,7 @@ def build(config: FunctionConfig, request: Request, on_progress: Callable[[str],
         made = [workspace / f"{number}.zip" for number in range(len(names))]
         sums = [archive.write(folder, path) for folder, path in zip(folders, made, strict=True)]
         sizes = [path.stat().st_size for path in made]
-        weight = weight_of(_gather(staged, names), sizes)
+        weight = weight_of(_gather(staged, names), sizes, built=True)
         for path, place in zip(made, places, strict=True):
             path.chmod(0o666 & ~_umask())
             path.replace(place)

@@ -24,6 +24,8 @@ CODE: Final = "code"
 _HEAVIEST_FILES: Final = 100
 _LEVELS: Final[tuple[Level, ...]] = ("error", "warning", "info")
 _WORTH_S: Final = 0.01
+_COMPILE: Final = "`preflight package` compiles, or: python -m compileall --invalidation-mode unchecked-hash FOLDER"
+_UNCOMPILED: Final = "A note says why it could not be compiled: mend that, or leave the file out."
 _TOLD_FROM_BYTES: Final = 1_000_000
 
 
@@ -56,8 +58,8 @@ def layer_names(layers: Sequence[Path]) -> list[str]:
     return [path.name if seen[path.name] == 1 else f"{path.parent.name}/{path.name}" for path in layers]
 
 
-def weight_of(contents: Contents, zipped: Sequence[int | None]) -> Weight:
-    """Add up what was gathered; `zipped` goes with the trees."""
+def weight_of(contents: Contents, zipped: Sequence[int | None], *, built: bool = False) -> Weight:
+    """Add up what was gathered; `zipped` goes with the trees. `built` just now: it was compiled, as far as it could."""
     trees = contents.trees
     code, *layers = (one.unzipped_bytes for one in trees)
     files = [
@@ -73,7 +75,7 @@ def weight_of(contents: Contents, zipped: Sequence[int | None]) -> Weight:
         for one, size in zip(trees, zipped, strict=True)
     )
     violations = tuple(check("package", {UNZIPPED: total}))
-    found = [*_refusals(violations, code, sum(layers)), *_uploads(archives), *_findings(contents)]
+    found = [*_refusals(violations, code, sum(layers)), *_uploads(archives), *_findings(contents, built=built)]
     return Weight(
         name=contents.config.name,
         runtime=contents.config.runtime,
@@ -129,7 +131,7 @@ def _uploads(archives: Sequence[Archive]) -> Iterator[Finding]:
             )
 
 
-def _findings(contents: Contents) -> Iterator[Finding]:
+def _findings(contents: Contents, *, built: bool) -> Iterator[Finding]:
     config = contents.config
     if contents.bytecode is not None and "." in config.handler:
         module = config.handler.rpartition(".")[0].replace("/", ".")
@@ -137,7 +139,7 @@ def _findings(contents: Contents) -> Iterator[Finding]:
             yield _no_handler(config)
     yield from loading.judge(config, contents.binaries)
     yield from loading.judge_names(contents.trees)
-    yield from _bytecode(contents)
+    yield from _bytecode(contents, built=built)
     for one in unneeded(contents):
         yield Finding(
             code=one.code,
@@ -162,7 +164,7 @@ def _no_handler(config: FunctionConfig) -> Finding:
     )
 
 
-def _bytecode(contents: Contents) -> Iterator[Finding]:
+def _bytecode(contents: Contents, *, built: bool) -> Iterator[Finding]:
     """What a cold start compiles: of what it imports, where that can be told, else of everything."""
     found, config = contents.bytecode, contents.config
     if found is None:
@@ -178,16 +180,30 @@ def _bytecode(contents: Contents) -> Iterator[Finding]:
             continue
         counted = [(tree, entry) for tree, entry in files if eager is None or (tree.name, entry.path) in eager]
         cost = price(entry for _, entry in counted)
-        which = "a cold start imports" if eager is not None else "no handler is known, and all count:"
-        slow = cost / min(1.0, config.cpu_share)
         yield Finding(
             code=code,
             level="warning" if cost >= _WORTH_S and code != "pyc-timed" else "info",
             subject=f"{len(files):,} {'module' if len(files) == 1 else 'modules'} {what}",
-            message=f"{which} {len(counted):,} of them and compiles them each time, in {cost:.2f} s of CPU; "
-            f"{slow:.2f} s where it is done in an invocation, at the share of {config.memory_mb} MB, and not in init",
-            hint="`preflight package` compiles, or: python -m compileall --invalidation-mode unchecked-hash FOLDER",
+            message=_compiling(config, len(files), len(counted), cost, followed=eager is not None),
+            hint=_UNCOMPILED if built else _COMPILE,
             cpu_seconds=cost,
-            paths=loading.shown(counted),
+            paths=loading.shown(counted or files),
             count=len(files),
         )
+
+
+def _compiling(config: FunctionConfig, files: int, counted: int, cost: float, *, followed: bool) -> str:
+    """What these modules cost at a cold start; without imports that could be `followed`, all of them are counted."""
+    if not counted:
+        return f"no cold start imports {'it' if files == 1 else 'any of them'}, as far as imports can be followed"
+    if followed:
+        which = f"a cold start imports {counted:,} of them" if files > 1 else "a cold start imports it"
+    else:
+        unknown = "the handler's module is not there" if config.handler else "no handler is known"
+        which = f"{unknown}, so {'all are' if files > 1 else 'it is'} taken to be imported: a cold start"
+    it = "it" if counted == 1 else "them"
+    slow = cost / min(1.0, config.cpu_share)
+    return (
+        f"{which}{' and' if followed else ''} compiles {it} each time, in {cost:.2f} s of CPU; "
+        f"{slow:.2f} s where it is done in an invocation, at the share of {config.memory_mb} MB, and not in init"
+    )

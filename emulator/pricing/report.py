@@ -9,6 +9,7 @@ from emulator import html_page, plots
 from emulator.intervals import Estimate
 from emulator.pricing.monthly import VOLUMES, Comparison, Month, Spending, month_of
 from emulator.pricing.prices import PriceList
+from emulator.pricing.traffic import KEEP_ALIVE_S
 from emulator.text_table import text_table
 
 if TYPE_CHECKING:
@@ -71,7 +72,14 @@ def basis(found: Spending, listed: PriceList) -> list[str]:
     if profile.provisioned:
         told.append(f"{profile.provisioned} provisioned environments all month; requests beyond them are not reckoned.")
     elif profile.cold_share is None:
-        told.append("Cold starts: requests evenly spread over the month; traffic in waves has more (--cold-share).")
+        told.append(
+            "Cold starts: requests come at random, at the same rate all month, and an environment goes when it was "
+            f"idle for {KEEP_ALIVE_S:.0f} s; traffic in waves has more (--cold-share)."
+        )
+        told.append(
+            "The share can rise again with volume: requests begin to overlap, and the further environments that they "
+            "need are used too seldom to stay warm."
+        )
     return told
 
 
@@ -119,6 +127,11 @@ def count(number: float) -> str:
     return f"{number:,.0f}"
 
 
+def rounded_count(number: float) -> str:
+    """The same to three figures: more than a measured time and a price for on-demand servers can bear."""
+    return count(float(f"{number:.3g}"))
+
+
 def _volume_rows(found: Spending) -> list[tuple[str, ...]]:
     return [_volume_row(each) for each in found.months]
 
@@ -142,7 +155,7 @@ def _server_row(found: Comparison) -> tuple[str, ...]:
     return (
         found.server.name,
         dollars(found.usd),
-        "never" if found.break_even is None else count(found.break_even),
+        "never" if found.break_even is None else rounded_count(found.break_even),
         _share(found.at_break_even),
         _share(found.utilisation),
     )

@@ -1,6 +1,6 @@
 """How often requests meet a cold start, for a volume of requests: arithmetic, without a clock.
 
-Requests are taken to come at random and evenly over the month (a Poisson process). The environment that served last
+Requests are taken to come at random, at the same rate all month (a Poisson process). The environment that served last
 serves next, so the first one is busiest; the k-th gets what arrives while k-1 are busy, which Erlang's formula gives.
 An environment that has waited for longer than `KEEP_ALIVE_S` is gone. Real traffic comes in waves and has more cold
 starts than this; Lambda also replaces environments that are never idle, every few hours, which is left out.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from emulator import cache
-from emulator.errors import BackendError
+from emulator.errors import BackendError, ConfigurationError
 from emulator.sandbox.docker_calls import TIMEOUT_S, Calls, EngineRefused, PackageCalls, SocketCalls
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from emulator.sandbox import docker_context
 
 _UNIX: Final = "unix://"
+_WITH_HOST: Final = frozenset({"tcp", "http", "https", "ssh"})
 _ANY_VERSION: Final = "1.24"  # a ping has none, but the package wants to be told one
 PRIVATE_SOCKET = Path("/run/lambda-preflight/docker.sock")  # where scripts/engine starts one
 _DEFAULT_SOCKET = Path("/var/run/docker.sock")
@@ -105,10 +106,14 @@ def _context(environ: Mapping[str, str], home: Path | None) -> docker_context.Co
 
 
 def connect() -> Engine:
-    """The first engine that answers; BackendError with what was tried where none does."""
+    """The first engine that answers; BackendError with what was tried where none does.
+
+    ConfigurationError for what is no address at all: nothing would ever answer there.
+    """
     tried = []
     found = places(os.environ, cache.home())
     for place in found:
+        _refuse_no_address(place)
         try:
             with engine_errors(place.address):
                 return _open(place)
@@ -124,6 +129,27 @@ def connect() -> Engine:
     else:
         hint = NO_ENGINE_HINT
     raise BackendError(f"no Docker engine answers ({detail})", hint=hint)
+
+
+def _refuse_no_address(place: Place) -> None:
+    kind, separator, rest = place.address.partition("://")
+    if kind in {"unix", "npipe"}:
+        fine = bool(separator and rest)
+    elif kind in _WITH_HOST and separator:
+        from urllib.parse import urlsplit  # noqa: PLC0415 - most engines are a socket of this machine
+
+        try:
+            told = urlsplit(place.address)
+            fine = bool(told.hostname) and (told.port is not None or kind == "ssh")
+        except ValueError:  # a port that is no number, or too large; a bracket that is not closed
+            fine = False
+    else:
+        fine = False
+    if not fine:
+        way = place.context.leave if place.context is not None else f"unset {place.named_by}"
+        message = f"{place.address!r}, which {place.named_by} names, is not an engine's address"
+        hint = f"It looks like unix:///var/run/docker.sock, tcp://HOST:2375 or ssh://USER@HOST. Mend it, or: {way}."
+        raise ConfigurationError(message, hint=hint)
 
 
 def _open(place: Place) -> Engine:
@@ -148,8 +174,6 @@ def _client(address: str, version: str, context: docker_context.Context | None =
 
     import docker  # noqa: PLC0415 - see docker_calls
 
-    if "://" not in address:
-        raise BackendError("not an address like unix:///var/run/docker.sock", hint="See DOCKER_HOST.")
     if address.startswith("ssh://") and find_spec("paramiko") is None:
         raise BackendError("the docker package needs paramiko for ssh://", hint="pip install 'docker[ssh]'")
     tls = _tls(context) if address.startswith(("tcp://", "https://")) else None

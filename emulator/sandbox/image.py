@@ -35,7 +35,8 @@ def ensure(engine: Engine, runtime: str, architecture: str, on_progress: Progres
     """
     if runtime not in OS_ONLY_RUNTIMES and re.fullmatch(r"python3\.\d{1,2}", runtime) is None:
         message = f"Runtime {runtime!r} cannot be emulated: only those of Python 3 and OS-only ones can"
-        raise ConfigurationError(message, hint="use a Runtime such as python3.12, or provided.al2023 with a bootstrap")
+        hint = "use a Runtime such as python3.12, or provided.al2023 with a bootstrap"
+        raise ConfigurationError(message, hint=hint, about="Runtime")
     if architecture not in _ENGINE_NAMES:
         message = f"Architectures cannot be {architecture!r}"
         raise ConfigurationError(message, hint=f"use one of {', '.join(_ENGINE_NAMES)}")
@@ -49,7 +50,7 @@ def ensure(engine: Engine, runtime: str, architecture: str, on_progress: Progres
         return found
     ours = None if key is None else if_ours(seen[-1], key)
     try:
-        _refuse_other_machine(architecture)
+        _refuse_other_machine(architecture, python=bool(python))
         if key is None or ours is None:
             key, ours = _made(engine, runtime, on_progress or _silent)
     except BackendError as error:
@@ -120,12 +121,14 @@ def _made(engine: Engine, runtime: str, on_progress: Progress) -> tuple[str, Map
     return image_make.find_or_make(engine, runtime, on_progress)
 
 
-def _refuse_other_machine(architecture: str) -> None:
+def _refuse_other_machine(architecture: str, *, python: bool) -> None:
     machine = MACHINE_NAMES.get(os.uname().machine.lower())
     if machine != architecture:
         message = f"this machine is {os.uname().machine}: it has no programs for Architectures: {architecture}"
-        hint = f"set Architectures to {machine}" if machine else "use --backend process"
-        raise BackendError(message, hint=hint)
+        # A bootstrap is a program for the other machine; Python is this one's own, whatever the function is for.
+        ways = [f"set Architectures to {machine}"] if machine else []
+        ways += [f"use `--backend process`, which runs it on {os.uname().machine} and says so"] if python else []
+        raise BackendError(message, hint="; or ".join(ways))
     if sys.platform != "linux":
         message = "a base image can be made from this machine's programs on Linux only"
         raise BackendError(message, hint="use --backend process")

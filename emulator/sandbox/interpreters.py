@@ -72,7 +72,8 @@ def python_version(runtime: str) -> tuple[int, int]:
     match = re.fullmatch(r"python3\.(\d{1,2})", runtime)
     if match is None:
         message = f"Runtime {runtime!r} cannot be emulated: only those of Python 3 and OS-only ones can"
-        raise ConfigurationError(message, hint="use a Runtime such as python3.12, or provided.al2023 with a bootstrap")
+        hint = "use a Runtime such as python3.12, or provided.al2023 with a bootstrap"
+        raise ConfigurationError(message, hint=hint, about="Runtime")
     return 3, int(match[1])
 
 
@@ -243,7 +244,9 @@ def _not_found(runtime: str, own: Interpreter | None) -> BackendError:
     if usable:
         hints.append("set Runtime to " + " or ".join(f"python{major}.{minor}" for major, minor in usable))
     message = f"no CPython {python} on this machine for Runtime {runtime}; found:{listed or ' none'}"
-    return BackendError(message, hint="; or ".join(hints) or f"install Python {floor[0]}.{floor[1]} or newer")
+    return BackendError(
+        message, hint="; or ".join(hints) or f"install Python {floor[0]}.{floor[1]} or newer", about="Runtime"
+    )
 
 
 # ---- the runtime client ----------------------------------------------------------------------------------------------
@@ -271,7 +274,8 @@ def _refuse_unsupported(interpreter: Interpreter, version: str) -> None:
     if interpreter.version[:2] < floor:
         oldest = f"{floor[0]}.{floor[1]}"
         message = f"AWS's runtime client awslambdaric {version} has no wheel for Python {interpreter.python}"
-        raise BackendError(message, hint=f"it needs Python {oldest} or newer: set Runtime to python{oldest} or later")
+        hint = f"it needs Python {oldest} or newer: set Runtime to python{oldest} or later"
+        raise BackendError(message, hint=hint, about="Runtime")
 
 
 def _client_key(interpreter: Interpreter, versions: dict[str, str]) -> str:

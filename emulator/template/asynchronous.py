@@ -68,7 +68,7 @@ def _whole(scope: Scope, node: Node | None) -> int | None:
         return None
     text = as_text(value)
     if not _WHOLE.fullmatch(text):
-        raise node.place.error(f"{text!r} is not a whole number")
+        raise node.place.error(f"{text!r} is not a whole number", hint="Write it in digits alone, for instance 2.")
     return int(text)
 
 

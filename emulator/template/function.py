@@ -42,6 +42,10 @@ _READ_CFN: Final = (*_BOTH, "Code", "DeadLetterConfig")
 _IMAGE_CONFIG: Final = ("Command", "EntryPoint", "WorkingDirectory")
 # SAM refuses these in Globals (samtranslator 1.115, plugins/globals).
 _NOT_GLOBAL: Final = ("FunctionName", "ImageConfig", "ImageUri", "InlineCode", "PackageType")
+# Their values are judged once the command line has had its say.
+CHECKED_LATER: Final = frozenset(
+    {"Environment", "EphemeralStorage", "Handler", "Layers", "MemorySize", "Runtime", "Timeout"}
+)
 # Properties that do not matter here are nearest to ours with 0.70 (RuntimePolicy), slips of the pen with 0.73 and more.
 _SLIP: Final = 0.72
 
@@ -119,6 +123,9 @@ def function_config(
         reserved_concurrency=properties.whole_number("ReservedConcurrentExecutions"),
         asynchronous=asynchronous_config(scope, properties.entries, name),
         logging=logging_config(scope, properties.entries),
+        places=MappingProxyType(
+            {key: str(node.place) for key, node in properties.entries.items() if key in CHECKED_LATER}
+        ),
     )
 
 
@@ -279,7 +286,7 @@ def _folder(value: Value, base: Path) -> Path:
         found = _as_written(base, text, (base / text).resolve(strict=True))
         is_folder = found.is_dir()
     except FileNotFoundError as error:
-        hint = f"Paths are relative to the template's folder, {base}."
+        hint = f"Paths are relative to the template's folder, {base.resolve()}."
         raise value.place.error(f"no such folder: {text}", hint=hint) from error
     except (OSError, RuntimeError, ValueError) as error:  # a circle of links, a NUL in the path
         raise value.place.error(f"{text!r} cannot be read: {error}") from error
@@ -306,7 +313,7 @@ def _architecture(value: Value | None, scope: Scope) -> Architecture:
 def _whole_number(value: Value) -> int:
     text = as_text(value)
     if not _WHOLE.fullmatch(text):
-        raise value.place.error(f"{text!r} is not a whole number")
+        raise value.place.error(f"{text!r} is not a whole number", hint="Write it in digits alone, for instance 512.")
     return int(text)
 
 

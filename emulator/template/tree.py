@@ -25,8 +25,10 @@ class Place:
 
     def error(self, message: str, *, hint: str | None = None) -> ConfigurationError:
         """Make an error whose message begins with file, line and key path."""
-        where = f"{self.file}:{self.line}: {self.path}: " if self.path else f"{self.file}:{self.line}: "
-        return ConfigurationError(where + message, hint=hint)
+        return ConfigurationError(f"{self}: {message}", hint=hint)
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.path}" if self.path else f"{self.file}:{self.line}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

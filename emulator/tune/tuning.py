@@ -134,6 +134,15 @@ def representable(sizes: Iterable[int], cpus: int, free_mb: int) -> tuple[tuple[
     return tuple(usable), tuple(left_out)
 
 
+def what_fits(cpus: int, free_mb: int) -> str:
+    """The sizes that `representable` would take, in a sentence that says what to do."""
+    largest = min(cpus * _ONE_VCPU_MB, free_mb, max(SIZES))
+    fitting = [size for size in SIZES if size <= largest]
+    if not fitting:
+        return f"No size fits: the smallest has {min(SIZES)} MB. Free some memory."
+    return f"Up to {largest:,} MB can be represented here now: --memory {','.join(map(str, fitting))}"
+
+
 def result_of(  # noqa: PLR0913 - one keyword for each thing that figures depend on
     config: FunctionConfig,
     rounds: Sequence[Series],

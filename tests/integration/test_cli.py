@@ -237,6 +237,29 @@ def test_runtime_without_an_interpreter(folder: Path) -> None:
     assert RUNTIME.removeprefix("python") in done.error + done.hint
 
 
+@pytest.mark.parametrize("runtime", ["python2.7", "nodejs20.x", "python3.99"])
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_runtime_that_cannot_be_had_is_named_where_it_stands(
+    folder: Path,
+    runtime: str,
+    shared: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    """File, line, key and function, also where Globals have it; with a hint."""
+    line = f"Runtime: {runtime}"
+    shared_lines = f"Globals:\n  Function:\n    {line}\n" if shared else ""
+    own = "" if shared else f"\n      {line}"
+    (folder / "template.yaml").write_text(
+        f"{shared_lines}Resources:\n  Broken:\n    Type: AWS::Serverless::Function\n"
+        f"    Properties:\n      Handler: app.handler{own}\n"
+    )
+    done = preflight("invoke", "Broken", "--backend", "process", folder=folder)
+    assert_refused(done, 3 if runtime == "python3.99" else 2)
+    place = "3: Globals.Function.Runtime" if shared else "6: Resources.Broken.Properties.Runtime"
+    assert done.error.startswith(f"{folder}/template.yaml:{place}: Broken: ")
+    assert runtime in done.error
+    assert done.hint
+
+
 def test_help_names_every_flag() -> None:
     """It goes to standard output, since it was asked for."""
     done = preflight("invoke", "--help")

@@ -20,8 +20,8 @@ def test_told_durations_run_nothing(tmp_path: Path) -> None:
     """By hand: 1 million of 100 ms at 1 GB are $1.87 (arXiv 2103.10673's blog); the files hold the same."""
     files = [tmp_path / f"cost{suffix}" for suffix in (".json", ".html", ".png")]
     outputs = [part for file in files for part in ("--output", file)]
-    told = ("Echo", "--memory", "1024", "--billed-ms", "100", "--cold-share", "0", "--requests-per-month", "1e6")
-    done = cost(*told, "--json", *outputs)
+    told = ("Echo", "--memory", "1024", "--billed-ms", "100", "--init-ms", "0", "--cold-share", "0")
+    done = cost(*told, "--requests-per-month", "1e6", "--json", *outputs)
     assert done.status == 0, done.err
     document = json.loads(done.out)
     assert document["month"]["usd"] == pytest.approx(1.86667)
@@ -55,6 +55,7 @@ def test_what_fails_has_no_price() -> None:
         (("--output", "nowhere/cost.json"), "there is no folder"),
         (("--prices", "nowhere.toml"), "cannot be read"),
         (("--init-ms", "100"), "--init-ms goes with --billed-ms"),
+        (("--billed-ms", "100"), "--init-ms 0 where there is none"),
         (("--requests-per-month", "0"), "is not in the range"),
         (("--cold-share", "101"), "is not in the range"),
     ],

@@ -184,6 +184,15 @@ def test_no_engine_where_docker_was_asked_for() -> None:
     assert "Traceback" not in done.err
 
 
+@pytest.mark.parametrize("command", [("invoke", "Echo", "-t", TEMPLATE), ("doctor",)])
+def test_an_engines_address_that_is_none(command: tuple[str | Path, ...]) -> None:
+    """Status 2 also where any backend would do: what was meant is not what would be taken."""
+    done = preflight(*command, environment={"DOCKER_HOST": "garbage"})
+    assert (done.status, done.out) == (2, "")
+    assert "'garbage', which DOCKER_HOST names" in done.error
+    assert "unix:///var/run/docker.sock" in done.hint
+
+
 def test_no_engine_where_any_backend_will_do() -> None:
     """A note, and the process backend's own line."""
     done = invoke("Echo", environment={"DOCKER_HOST": NOWHERE})

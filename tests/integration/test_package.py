@@ -277,6 +277,17 @@ def test_real_compiled_files_are_read(tmp_path: Path) -> None:
     assert cut.fault
 
 
+def test_a_file_that_does_not_compile(project: Path) -> None:
+    """Nothing imports it, so it costs nothing; the advice is not the command that was just run."""
+    (project / "src" / "broken.py").write_text("def f(:\n")
+    done = run(project, "package", "Bare", "-o", "out.zip", "--json")
+    (missing,) = [one for one in json.loads(done.out)["findings"] if one["code"] == "pyc-missing"]
+    assert missing["subject"] == "1 module without bytecode"
+    assert missing["message"] == "no cold start imports it, as far as imports can be followed"
+    assert missing["paths"] == ["broken.py"]
+    assert "preflight package" not in missing["hint"]
+
+
 def test_numpy_is_followed_and_priced(tmp_path: Path) -> None:
     """A real package without its bytecode: compiling what it imports costs about a tenth of a second."""
     shutil.copytree(numpy_folder(), tmp_path / "numpy", ignore=shutil.ignore_patterns("__pycache__"))

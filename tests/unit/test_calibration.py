@@ -124,5 +124,6 @@ def test_a_prediction_has_the_factors_uncertainty() -> None:
     """And what was measured stays as it was."""
     found = predicted(100, example().duration)
     assert (found.value, found.low, found.high) == (50, 40, 60)
-    assert "0.500 (0.400 to 0.600, from 4 lines)" in calibration.as_text(example(), Path("kept.json"))
+    text = calibration.as_text(example(), Path("kept.json"))
+    assert "Lambda's Duration is 0.500 times ours (0.400 to 0.600, from 4 lines)\n" in text
     assert json.loads(json.dumps(example().as_dict()))["duration"]["value"] == 0.5

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.errors import BackendError
+from emulator.errors import BackendError, ConfigurationError
 from emulator.sandbox import docker_context, docker_engine
 from emulator.sandbox.docker_context import Context
 from emulator.sandbox.docker_engine import Place, places
@@ -66,6 +66,47 @@ def test_the_environment_goes_first(home: Path) -> None:
     assert [place.address for place in places({"DOCKER_CONTEXT": "far"}, home)] == [FAR]
     (place,) = places({"DOCKER_HOST": "unix:///x", "DOCKER_CONTEXT": "far"}, home)
     assert place == Place(address="unix:///x", named_by="DOCKER_HOST")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("garbage", "127.0.0.1:2375", "/var/run/docker.sock", "unix:/x", "unix://", "foo://x:1", "://", "fd://x"),
+        *("tcp://", "tcp://host", "tcp://host:port", "tcp://host:65536", "tcp://[::1:2375", "ssh://"),
+    ],
+)
+def test_what_is_no_address(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mistake in the configuration, with who made it and a way out; no engine is asked and none is done without."""
+    monkeypatch.setenv("DOCKER_HOST", address)
+    with pytest.raises(ConfigurationError, match="which DOCKER_HOST names, is not an engine's address") as caught:
+        docker_engine.connect()
+    assert repr(address) in caught.value.message
+    assert "unset DOCKER_HOST" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    "address", ["unix:///x", "tcp://host:65535", "tcp://[::1]:2375", "https://host:2376", "ssh://me@host", "ssh://h:22"]
+)
+def test_an_engine_that_does_not_answer_is_no_such_mistake(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The address is as it should be: another backend may be taken."""
+
+    def nobody(place: Place) -> None:
+        raise ConnectionRefusedError(place.address)
+
+    monkeypatch.setattr(docker_engine, "_open", nobody)
+    monkeypatch.setenv("DOCKER_HOST", address)
+    with pytest.raises(BackendError, match="no Docker engine answers"):
+        docker_engine.connect()
+
+
+def test_a_context_that_names_no_address(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same, with the way out that fits."""
+    add_context(home / ".docker", "odd", "garbage")
+    use_context(home / ".docker", "odd")
+    monkeypatch.setattr(docker_engine, "places", lambda *_: places({}, home))
+    with pytest.raises(ConfigurationError, match="which the Docker context odd names") as caught:
+        docker_engine.connect()
+    assert "docker context use default" in (caught.value.hint or "")
 
 
 def test_certificates(home: Path) -> None:

@@ -300,7 +300,16 @@ def test_examination_of_functions(monkeypatch: pytest.MonkeyPatch) -> None:
     found = examine("process", configs).functions
     assert list(found) == ["Old", "New"]
     assert "no CPython 3.99 was found" in found["Old"]
-    assert "/usr/bin/python3.13" in found["New"]
+    assert found["New"] == "python3.13: /usr/bin/python3.13"
+
+
+def test_awss_image_is_spoken_of_once_and_only_with_an_engine() -> None:
+    """Not beside each function, and not for a backend that has no images."""
+    functions = {"F": "python3.13: /usr/bin/python3.13", "G": "python3.12: /usr/bin/python3.12"}
+    with_engine = as_text(replace(findings(DOCKER, PROCESS, chosen="docker"), functions=functions))
+    without = as_text(replace(findings(PROCESS, chosen="process"), functions=functions))
+    assert with_engine.count("AWS's image") == 1
+    assert "AWS's image" not in without
 
 
 def test_findings_are_json() -> None:

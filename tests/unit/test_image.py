@@ -173,8 +173,16 @@ def test_foreign_architecture_is_refused(engine: FakeEngine) -> None:
     with pytest.raises(BackendError, match=f"Architectures: {ELSEWHERE}") as caught:
         ensure(engine, architecture=ELSEWHERE)
     hint = caught.value.hint or ""
-    assert f"set Architectures to {HERE}" in hint
+    assert f"set Architectures to {HERE}; or use `--backend process`, which runs it on" in hint
     assert f"docker pull --platform linux/{ENGINE_ELSEWHERE} {AWS_REPOSITORY}/python:{PYTHON}" in hint
+
+
+def test_a_bootstrap_for_another_architecture_is_not_sent_to_the_process_backend(engine: FakeEngine) -> None:
+    """It would not start there either."""
+    with pytest.raises(BackendError, match=f"Architectures: {ELSEWHERE}") as caught:
+        ensure(engine, "provided.al2023", ELSEWHERE)
+    assert f"set Architectures to {HERE}" in (caught.value.hint or "")
+    assert "--backend process" not in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("told", [{"Os": "windows", "Arch": ENGINE_HERE}, {"Os": "linux", "Arch": ENGINE_ELSEWHERE}])

@@ -127,6 +127,28 @@ def test_text_and_json_tell_the_same() -> None:
     assert document["servers"][0]["break_even_requests"] == found.comparisons[0].break_even
 
 
+def test_what_cold_starts_rest_on() -> None:
+    """Said in words, with what makes the share rise again, which it does here; neither where the share is told."""
+    assert cold_share(1e6 / SECONDS_OF_MONTH, 0.04) > cold_share(1e5 / SECONDS_OF_MONTH, 0.04)
+    said = " ".join(cost_report.basis(spending(PAPER, 1e6, PRICES), PRICES))
+    assert "at random, at the same rate all month, and an environment goes when it was idle for 330 s" in said
+    assert "can rise again with volume: requests begin to overlap" in said
+    assert "evenly" not in said
+    assert "at random" not in " ".join(cost_report.basis(spending(replace(PAPER, cold_share=0), 1e6, PRICES), PRICES))
+
+
+def test_break_even_volumes_have_three_figures_in_text() -> None:
+    """JSON has the volume itself."""
+    found = spending(PAPER, 2_000_000, PRICES)
+    exact = found.comparisons[0].break_even
+    assert exact is not None
+    assert exact != float(f"{exact:.3g}")
+    assert found.as_dict()["servers"][0]["break_even_requests"] == exact
+    text = cost_report.as_text("F", found, PRICES)
+    assert f"{float(f'{exact:.3g}'):,.0f}" in text
+    assert f"{exact:,}" not in text
+
+
 def test_the_page_needs_nothing_else() -> None:
     """One file: no link, no script; the function's name is text, whatever it holds."""
     page = cost_report.as_page("<b>", spending(PAPER, 1e6, PRICES), PRICES).decode()

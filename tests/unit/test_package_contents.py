@@ -325,6 +325,29 @@ def test_bytecode_is_priced_where_a_cold_start_imports_it(tmp_path: Path) -> Non
     assert f"{imported * COMPILE_S_PER_BYTE * 1769 / 256:.2f} s where" in only.message
 
 
+@pytest.mark.parametrize(
+    ("files", "handler", "words"),
+    [
+        (("app", "b"), "app.handler", "a cold start imports 1 of them and compiles it each time, in"),
+        (("app",), "app.handler", "a cold start imports it and compiles it each time, in"),
+        (
+            ("a", "b"),
+            "nope.handler",
+            "the handler's module is not there, so all are taken to be imported: a cold start ",
+        ),
+        (("a",), "nope.handler", "the handler's module is not there, so it is taken to be imported: a cold start "),
+    ],
+)
+def test_what_is_compiled_is_said_in_a_sentence(
+    tmp_path: Path, files: tuple[str, ...], handler: str, words: str
+) -> None:
+    """One or several, with a handler that can be followed and with one that is not there."""
+    code = fill(tmp_path / "code", {f"{name}.py": "def handler(event, context): return event\n" for name in files})
+    weight = weigh(config_of(code, runtime=OWN, handler=handler))
+    (only,) = [one for one in weight.findings if one.code == "pyc-missing"]
+    assert only.message.startswith(words)
+
+
 def test_the_magic_numbers_of_pythons() -> None:
     """Ours is right, which says that the table is read right."""
     assert magic(sys.version_info.minor) == importlib.util.MAGIC_NUMBER

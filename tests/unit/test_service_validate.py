@@ -219,3 +219,22 @@ def test_an_image_function(config: FunctionConfig) -> None:
     assert accepted(function)
     assert not accepted(function, memory_mb=127)
     assert accepted(replace(function, code=config.code / "gone"))
+
+
+@pytest.mark.parametrize(
+    ("key", "changes"),
+    [
+        ("MemorySize", {"memory_mb": 64}),
+        ("Timeout", {"timeout_s": 901}),
+        ("Handler", {"handler": "a b.c"}),
+        ("Environment", {"environment": {"A": "too short a name"}}),
+        ("Environment", {"environment": {"AWS_REGION": "reserved"}}),
+    ],
+)
+def test_a_refusal_says_where_the_value_stands(config: FunctionConfig, key: str, changes: dict[str, Any]) -> None:
+    """File, line, key and the function's name, with a hint."""
+    places = {key: f"template.yaml:7: Resources.X.Properties.{key}"}
+    with pytest.raises(ConfigurationError) as caught:
+        validate(replace(config, places=places, **changes))
+    assert caught.value.message.startswith(f"template.yaml:7: Resources.X.Properties.{key}: F: ")
+    assert caught.value.hint

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from emulator import template
 from emulator.config import FunctionConfig
 from emulator.errors import ConfigurationError
-from tests.templates import FUNCTION, function_with, load
+from tests.templates import FUNCTION, function_with, load, write
 
 LAYERS = """
   Layer:
@@ -345,3 +346,30 @@ def test_a_function_whose_condition_does_not_hold(tmp_path: Path) -> None:
         ConfigurationError, match=r"template.yaml:8: Resources\.F: the function is not part of the stack"
     ):
         load(tmp_path, text).find("F")
+
+
+def test_a_number_that_is_none_has_a_hint(tmp_path: Path) -> None:
+    """What to write instead."""
+    with pytest.raises(ConfigurationError) as caught:
+        function_with(tmp_path, 'MemorySize: "lots"')
+    assert "for instance 512" in (caught.value.hint or "")
+
+
+def test_values_that_are_judged_later_have_their_places(tmp_path: Path) -> None:
+    """As the file was named; what the command line replaces stands in no file."""
+    config = function_with(tmp_path, "MemorySize: 64\nTimeout: 5")
+    path = tmp_path / "template.yaml"
+    assert config.told("MemorySize") == f"{path}:8: Resources.F.Properties.MemorySize: F"
+    assert config.told("Runtime") == f"{path}:7: Resources.F.Properties.Runtime: F"
+    assert config.told("Layers") == "F"
+    assert config.overridden(memory_mb=128).told("MemorySize") == "F"
+    assert config.overridden(memory_mb=128).told("Timeout") == config.told("Timeout") != "F"
+
+
+def test_the_hint_about_paths_names_the_folder_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A template of the current folder lies in `.`, which with a full stop behind it reads as the parent."""
+    write(tmp_path, FUNCTION + "      CodeUri: nowhere/\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError) as caught:
+        template.load(Path("template.yaml")).find("F")
+    assert caught.value.hint == f"Paths are relative to the template's folder, {tmp_path.resolve()}."

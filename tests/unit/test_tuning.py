@@ -7,12 +7,14 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from emulator.calibration import Calibration
+from emulator.commands import tune as tune_command
 from emulator.config import FunctionConfig
 from emulator.errors import ConfigurationError, QuotaError
 from emulator.intervals import Estimate
@@ -23,7 +25,7 @@ from emulator.tune.decision import STRATEGIES, Goal, Strategy
 from emulator.tune.sampling import Sample, Series, least_waits, spread_evenly, total, undisturbed
 from emulator.tune.smallest import smallest
 from emulator.tune.sweep import Effort, Journal, wants
-from emulator.tune.tuning import Slo, recommend, representable, result_of
+from emulator.tune.tuning import SIZES, Slo, recommend, representable, result_of, what_fits
 
 PRICES = load()
 COST, SPEED, BALANCED = (Goal(strategy=each) for each in STRATEGIES)
@@ -62,6 +64,32 @@ def test_sizes_that_do_not_fit_are_named() -> None:
         (3538, "this machine has 2,000 MB free"),
         (3539, "it has 2.0 vCPUs, and this machine has 2"),
     ]
+
+
+@pytest.mark.parametrize(("cpus", "free_mb"), [(1, 128), (1, 9999), (2, 2000), (2, 3538), (8, 99_999)])
+def test_what_fits_is_what_would_be_taken(cpus: int, free_mb: int) -> None:
+    """Each size that the hint names can be represented, the largest that it tells too, and one more megabyte cannot."""
+    told = what_fits(cpus, free_mb)
+    named = tuple(int(size) for size in told.rpartition("--memory ")[2].split(","))
+    assert named == representable(SIZES, cpus, free_mb)[0]
+    largest = int(told.removeprefix("Up to ").partition(" MB")[0].replace(",", ""))
+    assert representable((largest,), cpus, free_mb)[0] == (largest,)
+    assert largest == SIZES[-1] or representable((largest + 1,), cpus, free_mb)[0] == ()
+
+
+def test_a_sweep_without_a_size_says_which_there_could_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the command tells on a machine of one core."""
+    monkeypatch.setattr(tune_command, "free_memory_mb", lambda: 99_999)
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    with pytest.raises(ConfigurationError, match="none of the sizes: 10240 MB") as caught:
+        tune_command._sizes(cast("Any", {"memory": "10240"}))  # noqa: SLF001 - the rest of the command runs functions
+    assert caught.value.hint == what_fits(1, 99_999)
+
+
+def test_where_no_size_fits_none_is_named() -> None:
+    """One megabyte less than the smallest."""
+    assert "--memory" not in what_fits(1, 127)
+    assert "128 MB" in what_fits(1, 127)
 
 
 def test_sizes_and_slo_are_read() -> None:
