@@ -132,7 +132,10 @@ def evaluate(options: argparse.Namespace) -> None:
     from handlers.distill.ship import all_candidates  # noqa: PLC0415 - the same
 
     golden = {task: options.golden / f"{task}.jsonl" for task in ("sentiment", "similarity")}
-    results = [score(each, options.data, golden[each.task]) for each in all_candidates(options.run)]
+    found = all_candidates(options.run)
+    if not found:
+        raise FileNotFoundError(f"{options.run} holds no model: the step export has not been done")
+    results = [score(each, options.data, golden[each.task]) for each in found]
     write_whole(options.run / "scores.json", json.dumps(results, indent=1) + "\n")
     print(table(results), end="")
 

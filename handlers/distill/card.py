@@ -46,9 +46,8 @@ dynamic, at most 512 tokens. 8-bit weights: embeddings with a scale a row, matri
 hardly depends on a batch's neighbours (by 0.002 in batches of 16 dev texts) or on the CPU.""")
 
 SCORES = Template("""\
-One seed. Choices were made on dev; the test sets and the golden ones were for this table. One thread of a shared x86-64
-machine with AVX512-VNNI; milliseconds are CPU time, the least of 7 runs of each text. A CPU with AVX2 alone (emulated,
-three texts) gave probabilities within 0.0001.
+One thread of a shared x86-64 machine with AVX512-VNNI; milliseconds are CPU time, the least of 7 runs of each text.
+`model.onnx` has the SHA-256 `$sha256`.
 
 $table
 Torch, ONNX float32 and ONNX int8 compared on every dev example:
@@ -123,7 +122,10 @@ def card(task: str, run: Path, results: Sequence[Mapping[str, Any]]) -> str:
         shape=SHAPE.substitute(shape),
         left_out=LEFT_OUT,
         scores=SCORES.substitute(
-            table=table(chosen), parity=differences, cold=f"\n\n{cold.words(started)}" if started else ""
+            sha256=next(result["sha256"] for result in chosen if result["model"] == "student int8"),
+            table=table(chosen),
+            parity=differences,
+            cold=f"\n\n{cold.words(started)}" if started else "",
         ),
         again=again,
     )

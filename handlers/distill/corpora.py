@@ -38,6 +38,9 @@ HUB = {
 }
 """Where `datasets` finds each set, and what it calls the splits that it calls otherwise."""
 
+LABELLED_SST2 = "SetFit/sst2"
+"""Has the labels of SST-2's test set; GLUE's copies, as `stanfordnlp/sst2`, have -1 there."""
+
 
 class DataError(ValueError):
     """Data is missing or not in its published layout; the message names the file and the line."""
@@ -151,6 +154,7 @@ def from_hub(name: str, split: str) -> list[Case]:
     import datasets  # noqa: PLC0415 - an extra that reading from a folder does without
 
     repository, splits = HUB[name]
+    repository = LABELLED_SST2 if (name, split) == ("sst2", "test") else repository
     options = {"name": "sentiment"} if name == "tweeteval" else {}
     table = datasets.load_dataset(repository, split=splits.get(split, split), **options)
     return [case_of_row(name, f"{name}-{split}-{number}", row) for number, row in enumerate(table, start=1)]
@@ -162,7 +166,7 @@ def case_of_row(name: str, identifier: str, row: dict[str, Any]) -> Case:
         event = {"sentence1": row["sentence1"], "sentence2": row["sentence2"]}
         return Case(id=identifier, event=event, expected=float(row["score"]), source=row["dataset"])
     names = {"sst2": BINARY, "sst3": FIVE_AS_THREE, "tweeteval": LABELS}[name]
-    text = row["sentence"] if name == "sst2" else row["text"]
+    text = row["sentence"] if "sentence" in row else row["text"]
     return sentiment_case(identifier, text, label_of(names, str(row["label"]), identifier), name)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import subprocess
@@ -226,6 +227,7 @@ def test_the_models_are_small_and_carry_a_card(name: str) -> None:
     tokenizer = json.loads((folder / "tokenizer.json").read_text("utf-8"))
     assert (tokenizer["padding"], tokenizer["truncation"]) == (None, None)
     card = (folder / "MODEL_CARD.md").read_text("utf-8")
+    assert hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest() in card  # figures are of this very file
     assert all(words in card for words in ("Licence", "Apache-2.0", "CC BY", "## Limits", "## Making it again"))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -101,6 +103,21 @@ def test_the_hubs_rows_give_the_same_cases(
     """Columns and scales differ there; what comes out does not."""
     case = corpora.case_of_row(name, "id", row)
     assert (case.id, case.event, case.expected) == ("id", event, expected)
+
+
+def test_the_hubs_test_set_of_sst2_is_the_copy_with_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """GLUE's copy says -1, which no step could read: `prepare` holds the test texts out."""
+    copies: dict[str, dict[str, list[dict[str, object]]]] = {
+        "stanfordnlp/sst2": {"validation": [{"sentence": "good", "label": 1}], "test": [{"sentence": "", "label": -1}]},
+        "SetFit/sst2": {"test": [{"text": "bad", "label": 0, "label_text": "negative"}]},
+    }
+    fake = types.ModuleType("datasets")
+    vars(fake)["load_dataset"] = lambda name, *, split: copies[name][split]
+    monkeypatch.setitem(sys.modules, "datasets", fake)
+    assert [case.expected for case in corpora.load("sst2", "dev", None)] == ["positive"]
+    assert [(case.event, case.expected) for case in corpora.load("sst2", "test", None)] == [
+        ({"text": "bad"}, "negative")
+    ]
 
 
 def test_a_hubs_pair_keeps_its_part_and_none_that_may_train_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -165,11 +167,25 @@ def test_only_what_was_exported_is_scored(tmp_path: Path) -> None:
     assert [(each.name, each.fused) for each in found] == [("student float32", False), ("student int8", True)]
 
 
+def test_what_was_exported_is_found_without_torch() -> None:
+    """`evaluate` needs onnxruntime alone."""
+    code = "import sys; sys.modules.update(dict.fromkeys(['torch', 'onnx'])); import handlers.distill.ship"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_a_step_that_is_done_is_not_done_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Its record says so, and how to do it again."""
     record.Record(step="x", settings={}, inputs=[]).write(tmp_path / "sentiment" / "teacher", {})
     assert command.main(["sentiment-teacher", "--run", str(tmp_path)]) == 0
     assert "to do it again, remove" in capsys.readouterr().out
+
+
+def test_an_evaluation_of_nothing_is_a_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And leaves the scores of an earlier one alone."""
+    (tmp_path / "scores.json").write_text("[1]")
+    assert command.main(["evaluate", "--run", str(tmp_path)]) == 1
+    assert "the step export has not been done" in capsys.readouterr().err
+    assert (tmp_path / "scores.json").read_text() == "[1]"
 
 
 def test_a_step_too_early_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
