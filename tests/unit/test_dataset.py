@@ -27,6 +27,14 @@ def written(folder: Path, *lines: str) -> Path:
     return path
 
 
+def test_a_dataset_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hint says where it was looked for, not what a case is."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError, match="cannot be read") as refused:
+        open_dataset(Path("nowhere.jsonl"))
+    assert str(tmp_path / "nowhere.jsonl") in (refused.value.hint or "")
+
+
 def test_cases_are_read_in_order(tmp_path: Path) -> None:
     """A case without an id is called by its line; empty lines count as lines."""
     dataset = open_dataset(

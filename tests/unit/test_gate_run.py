@@ -15,7 +15,11 @@ from emulator.gates import run as gate_run
 from emulator.gates.config import FunctionGates
 from emulator.gates.run import Compared, baseline_text, chosen, plan, run, tasks
 from emulator.gates.verdicts import Gate
+from emulator.invocation import FunctionError
 from emulator.report.base import Report
+from emulator.report.html import as_page
+from emulator.report.markdown import as_markdown
+from emulator.report.text import as_text
 from tests.fake_service import MIB, FakeService, Steps, result
 from tests.fakes import FakeBackend
 from tests.reports import MACHINE, VERSIONS
@@ -67,6 +71,23 @@ def test_a_run_is_a_report(service: FakeService, config: FunctionConfig) -> None
     assert service.closed
     assert {point.bytes // MIB for point in made.functions[0].evidence.timeline} == {100}
     assert not any(call.name == "F-imports" for call in service.calls)
+
+
+def test_failures_are_said_without_a_gate_on_them(monkeypatch: pytest.MonkeyPatch, config: FunctionConfig) -> None:
+    """In every form that a person reads; and how fast a function failed passes no gate."""
+    raised = result(error=FunctionError(type="ValueError", message="broken"))
+    monkeypatch.setattr(gate_run, "LambdaService", lambda *_, **__: FakeService(lambda _: raised))
+    monkeypatch.setattr(gate_run, "read_machine", lambda **_: MACHINE)
+    monkeypatch.setattr(gate_run, "versions_of", lambda _: VERSIONS)
+    made = ran(config, Gate(metric="init.p95_ms", limits={"max": 1000.0}))
+    assert made.failed
+    count = made.functions[0].measurement("errors.count")
+    assert count.value == count.n
+    said = f"{count.n} of {count.n} invocations FAILED (ValueError)"
+    for text in (as_text(made), as_markdown(made).decode(), as_page(made).decode()):
+        words = " ".join(text.replace("\\", "").split())
+        assert said in words
+        assert "no invocation was answered: ValueError" in words
 
 
 def test_a_slow_start_is_explained(service: FakeService, config: FunctionConfig) -> None:
