@@ -58,7 +58,7 @@ def _measured(calls: int, cold: int, console: Console) -> Figures:
         golden = ROOT / "fixtures" / "golden" / f"{task}.jsonl"
         swept = _preflight(
             *("tune", name, "--memory", _SIZES, "--dataset", str(golden), "--no-smallest", "--fresh"),
-            *("--warm", str(calls), "--cold", str(cold), "--precision", "100", "--budget", "900"),
+            *("--warm", str(calls), "--cold", str(cold), "--slo", "p99=100ms", "--precision", "100", "--budget", "130"),
         )
         prices = swept["prices"]
         tasks[task] = tuple(row_of(size, _cost(name, size), _SERVER) for size in swept["sizes"])
