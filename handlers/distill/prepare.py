@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -126,7 +127,7 @@ def prepare(job: Job, content: dict[str, Any], golden: Path, share: float = 1.0)
     settings = {"share": share, "sources": corpora.CLEAN_SOURCES, "stsb": corpora.CLEAN_STSB}
     record = Record(step="prepare", settings=settings, inputs=inputs(folder))
     held = held_out(folder, golden)
-    pool = corpora.unlabelled(folder) if folder else []
+    pool = pool_of(folder)
     texts = thin(sentiment_texts(folder, pool, held), share)
     write_lines(run / "sentiment" / "texts.jsonl", texts)
     pairs = [
@@ -150,6 +151,17 @@ def prepare(job: Job, content: dict[str, Any], golden: Path, share: float = 1.0)
     record.write(
         run / "prepare", {**scores, "sentiment_texts": sources, "sentences": len(sentences), "pairs": len(pairs)}
     )
+
+
+def pool_of(folder: Path | None) -> list[tuple[str, str]]:
+    """Source and sentence for silver labels; the hub's sets are labelled, so without a folder there is none."""
+    if folder is None:
+        print(
+            "note: no unlabelled pool without --data FOLDER: silver labels go to the gold texts and our own only",
+            file=sys.stderr,
+        )
+        return []
+    return corpora.unlabelled(folder)
 
 
 def inputs(folder: Path | None) -> list[Path]:

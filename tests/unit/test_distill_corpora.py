@@ -144,3 +144,9 @@ def test_the_normal_form_has_letters_and_digits_alone(text: str) -> None:
     form = corpora.normal(text)
     assert form == corpora.normal(f" {text} !") == corpora.normal(form)
     assert set(form) <= set("abcdefghijklmnopqrstuvwxyz0123456789")
+
+
+def test_without_a_folder_there_is_no_pool(capsys: pytest.CaptureFixture[str]) -> None:
+    """Which is said, and not passed over."""
+    assert prepare.pool_of(None) == []
+    assert "no unlabelled pool without --data" in capsys.readouterr().err
