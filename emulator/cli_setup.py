@@ -53,3 +53,12 @@ def backend(
         on_progress=on_progress,
         on_fallback=lambda why: note(f"{why}; using the process backend"),
     )
+
+
+def refuse_without_quota(opened: Backend) -> None:
+    """ConfigurationError where the backend holds no CPU share: whatever the size, it would show one machine's speed."""
+    if opened.capabilities.cpu == "none":
+        message = f"the {opened.name} backend does not hold the CPU share here, so sizes would not differ"
+        raise ConfigurationError(
+            message, hint="Use Docker, or a user who may write a control group: `preflight doctor`."
+        )

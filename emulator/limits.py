@@ -197,8 +197,8 @@ QUOTAS: Final = (
         minimum=0,
         maximum=MIB,
         unit="bytes",
-        message="Request must be smaller than {maximum} bytes for the InvokeFunction operation",
-        source="the size since 2025-10; the sentence is that of the synchronous limit, none is recorded",
+        message="{value} byte payload is too large for the Event invocation type (limit {maximum} bytes)",
+        source="the size since 2025-10; reports of the message with that limit and with the one before",
     ),
     Quota(
         name="Response",

@@ -15,7 +15,7 @@ from emulator import calibration, console, output_files
 from emulator.cli_events import read_event
 from emulator.cli_options import backend_option, calibration_option, overrides_option, template_option, variables_option
 from emulator.cli_output import print_data, print_log
-from emulator.cli_setup import backend, function
+from emulator.cli_setup import backend, function, refuse_without_quota
 from emulator.errors import ConfigurationError
 from emulator.sandbox import Choice
 from emulator.service import validate
@@ -92,6 +92,7 @@ def calibrate(**options: Unpack[CalibrateOptions]) -> int:
             progress.done()
             print_log(console.capability_line(opened) + "\n")
         try:
+            refuse_without_quota(opened)
             measured = {
                 size: _series(replace(config, memory_mb=size), payload, opened, options, progress) for size in sizes
             }

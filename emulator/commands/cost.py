@@ -217,6 +217,13 @@ def _measured(config: FunctionConfig, options: CostOptions) -> tuple[float, floa
                 series += sampling.round_of(service, config.name, turns, warm)
     if series.errors or not series.good_cold or not series.good_warm:
         raise _Failed(series.errors)
+    if opened.capabilities.cpu == "none":
+        note(f"the CPU share is not held here: durations are those of a whole core, not of {config.memory_mb} MB")
+    taken = sampling.undisturbed(series, sampling.least_waits([series]))
+    if len(taken.warm) < len(series.warm):
+        left = len(series.warm) - len(taken.warm)
+        note(f"other work on this machine disturbed {left} invocations, which are left out")
+    series = taken
     warm_ms, error = sampling.mean_and_error(sample.billed_ms for sample in series.good_warm)
     cold_ms, _ = sampling.mean_and_error(sample.billed_ms for sample in series.good_cold)
     if error is not None:

@@ -25,7 +25,7 @@ from emulator.cli_options import (
     variables_option,
 )
 from emulator.cli_output import note, print_data, print_log
-from emulator.cli_setup import backend, function, here
+from emulator.cli_setup import backend, function, here, refuse_without_quota
 from emulator.errors import ConfigurationError
 from emulator.golden.dataset import event_bytes, open_dataset
 from emulator.pricing import prices
@@ -165,7 +165,7 @@ def tune(**options: Unpack[TuneOptions]) -> int:
             progress.done()
             print_log(console.capability_line(opened) + "\n")
         try:
-            _refuse_without_quota(opened)
+            refuse_without_quota(opened)
             results, least = _measured(config, usable, events, opened, options, progress, listed)
         finally:
             opened.close()
@@ -243,15 +243,6 @@ def _sizes(options: TuneOptions) -> tuple[tuple[int, ...], tuple[tuning.LeftOut,
         message = f"this machine can represent none of the sizes: {reasons}"
         raise ConfigurationError(message, hint=tuning.what_fits(*machine))
     return usable, left_out
-
-
-def _refuse_without_quota(opened: Backend) -> None:
-    """A sweep without a CPU quota would show one machine's speed nine times."""
-    if opened.capabilities.cpu == "none":
-        message = f"the {opened.name} backend does not hold the CPU share here, so sizes would not differ"
-        raise ConfigurationError(
-            message, hint="Use Docker, or a user who may write a control group: `preflight doctor`."
-        )
 
 
 def _measured(  # noqa: PLR0913, PLR0917 - the parts of one run

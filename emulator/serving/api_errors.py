@@ -14,7 +14,7 @@ from typing import Final
 from emulator.http1 import HttpResponse
 
 # The model spells the member with a capital in these, and `message` in all others.
-_CAPITAL: Final = frozenset({"ResourceNotFoundException", "ServiceException"})
+_CAPITAL: Final = frozenset({"RequestEntityTooLargeException", "ResourceNotFoundException", "ServiceException"})
 _USER: Final[Mapping[str, str | None]] = MappingProxyType({"Type": "User"})
 
 
@@ -95,8 +95,8 @@ def bad_header(message: str) -> ApiError:
 
 
 def too_large(message: str) -> ApiError:
-    """An event over its limit (reports of the message, latest 2026-09-10)."""
-    return ApiError(status=413, type="RequestTooLargeException", message=message)
+    """An event over its limit; the type is not the model's but the reported one (hyp3 #2241, 2024-05-02, others)."""
+    return ApiError(status=413, type="RequestEntityTooLargeException", message=message, members={})
 
 
 def throttled(message: str, reason: str) -> ApiError:

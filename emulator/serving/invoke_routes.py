@@ -124,7 +124,7 @@ def _invoke(
     is_event = invocation_type == "Event"
     row = quota("Asynchronous request" if is_event else "Request")
     if not row.admits(len(request.body)):
-        raise _too_large(row)
+        raise _too_large(row, len(request.body))
     if request.body and (trouble := event_json.trouble(request.body)) is not None:
         raise api_errors.not_json(trouble)
     _check_request_id(headers.get("x-amzn-requestid"))
@@ -155,8 +155,9 @@ def _one_of(headers: Mapping[str, str], member: str, header: str, allowed: tuple
     return value
 
 
-def _too_large(row: Quota) -> api_errors.ApiError:
-    return api_errors.too_large(row.message.format(maximum=row.maximum))
+def _too_large(row: Quota, size: int | None = None) -> api_errors.ApiError:
+    """`size` is None for a body that was not read to its end, which only the synchronous sentence does without."""
+    return api_errors.too_large(row.message.format(value=size, maximum=row.maximum))
 
 
 def _check_request_id(given: str | None) -> None:

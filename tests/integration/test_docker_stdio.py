@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from emulator.sandbox.base import Exit
 from emulator.sandbox.docker_attached import Attached
 from emulator.sandbox.docker_stdio import MOUNT, Pipes
+from tests.command import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,6 +141,8 @@ def test_closing_pipes_tells_of_no_end(pipes: Pipes) -> None:
 def test_pipes_before_go(pipes: Pipes) -> None:
     """Nothing was written yet, and closing ends the script that waits."""
     with container(pipes, "echo out") as process:
+        # One that has not opened the pipe yet would find nobody at the other end for ever; the engine kills such a one.
+        wait_for(Path(f"/proc/{process.pid}/fd/3").exists)
         pipes.flush()
         pipes.close()
         process.wait(PATIENCE_S)

@@ -138,7 +138,7 @@ def test_failures(lab: Served) -> None:
     response, body = ask(lab, "Never")
     assert (response.status, json.loads(body)["message"]) == (429, "Rate Exceeded.")
     response, body = ask(lab, "Web", "POST", "/", b"x" * (6 * MIB + 1))
-    assert (response.status, response.headers["x-amzn-ErrorType"]) == (413, "RequestTooLargeException")
+    assert (response.status, response.headers["x-amzn-ErrorType"]) == (413, "RequestEntityTooLargeException")
 
 
 def test_head_and_empty_answers(lab: Served) -> None:

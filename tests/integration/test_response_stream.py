@@ -120,7 +120,7 @@ def test_before_the_stream(client: Client) -> None:
     assert refused(call, FunctionName="Echo", Payload=b"{")[:2] == (400, "InvalidRequestContentException")
     assert refused(call, FunctionName="Echo", Payload=b'"' + b"x" * 7 * MIB + b'"')[:2] == (
         413,
-        "RequestTooLargeException",
+        "RequestEntityTooLargeException",
     )
     dry = call(FunctionName="Echo", InvocationType="DryRun")
     assert dry["StatusCode"] == 204

@@ -165,7 +165,7 @@ def test_dry_run(client: Client, lab: Served) -> None:
             {"FunctionName": "Echo", "Payload": b'"' + b"x" * 6 * MIB + b'"'},
             (
                 413,
-                "RequestTooLargeException",
+                "RequestEntityTooLargeException",
                 "Request must be smaller than 6291456 bytes for the InvokeFunction operation",
             ),
         ),
@@ -173,8 +173,8 @@ def test_dry_run(client: Client, lab: Served) -> None:
             {"FunctionName": "Echo", "InvocationType": "Event", "Payload": b'"' + b"x" * MIB + b'"'},
             (
                 413,
-                "RequestTooLargeException",
-                "Request must be smaller than 1048576 bytes for the InvokeFunction operation",
+                "RequestEntityTooLargeException",
+                f"{MIB + 2} byte payload is too large for the Event invocation type (limit 1048576 bytes)",
             ),
         ),
         (

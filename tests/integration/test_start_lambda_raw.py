@@ -74,7 +74,7 @@ def test_too_large_whatever_the_form(lab: Served) -> None:
     body = b'"' + b"x" * 6_291_456 + b'"'
     data = encode_request("POST", PATH, {}, body) + encode_request("POST", PATH, {}, b"1")
     first, second = exchange(lab, data)
-    assert (first.status, first.headers["x-amzn-errortype"]) == (413, "RequestTooLargeException")
+    assert (first.status, first.headers["x-amzn-errortype"]) == (413, "RequestEntityTooLargeException")
     assert second.body == b"1"
 
 

@@ -19,12 +19,12 @@ ALL = [
     api_errors.not_json("trouble"),
     api_errors.bad_client_context(),
     api_errors.bad_header("a header"),
-    api_errors.too_large("large"),
     api_errors.throttled("Rate Exceeded.", "ConcurrentInvocationLimitExceeded"),
     api_errors.service_failure("broken"),
 ]
 OUTSIDE_THE_MODEL = [
     api_errors.not_ours("arn:x"),
+    api_errors.too_large("large"),
     api_errors.constraint("v", "member", "must"),
     api_errors.not_offered("GET /x", "that"),
     api_errors.malformed("no HTTP"),

@@ -148,7 +148,7 @@ def test_refusals(door: Callable[..., Door]) -> None:
     opened = door(echo)
     for body in (None, b"x" * 6 * 1024 * 1024, b"x" * 5 * 1024 * 1024):  # the last one is over 6 MB in base64
         refused = opened.whole("POST", "/", body)
-        assert (refused.status, refused.headers["x-amzn-ErrorType"]) == (413, "RequestTooLargeException")
+        assert (refused.status, refused.headers["x-amzn-ErrorType"]) == (413, "RequestEntityTooLargeException")
     for method in ("CONNECT", "TRACE", "PROPFIND"):
         assert opened.whole(method, "*").status == 405
     assert opened.backend.sandboxes == []

@@ -203,7 +203,7 @@ def test_refusals(desk: Callable[..., Desk]) -> None:
     opened = desk(echo)
     assert refusal(opened.post("nope"))[:2] == (404, "ResourceNotFoundException")
     assert refusal(opened.post(body=b"{"))[:2] == (400, "InvalidRequestContentException")
-    assert refusal(opened.post(body=None))[:2] == (413, "RequestTooLargeException")
+    assert refusal(opened.post(body=None))[:2] == (413, "RequestEntityTooLargeException")
     assert refusal(opened.ask("PUT", "/"))[:2] == (404, "UnknownOperationException")
     assert opened.backend.sandboxes == []
 

@@ -129,8 +129,8 @@ def test_the_size_of_an_event(kind: str, size: int, fits: bool) -> None:  # noqa
         assert isinstance(route(given, KNOWN), Invoke)
         return
     error = refused(given)
-    assert (error.status, error.type) == (413, "RequestTooLargeException")
-    assert error.message == f"Request must be smaller than {MIB} bytes for the InvokeFunction operation"
+    assert (error.status, error.type) == (413, "RequestEntityTooLargeException")
+    assert error.message == f"{size} byte payload is too large for the Event invocation type (limit {MIB} bytes)"
 
 
 def test_a_body_that_the_server_did_not_keep() -> None:

@@ -73,7 +73,11 @@ def test_request_too_large(aws: Cloud) -> None:
     """One byte over 6 MB."""
     payload = b'"' + b"x" * (6 * MIB - 1) + b'"'
     words = "Request must be smaller than 6291456 bytes for the InvokeFunction operation"
-    assert refused(aws.client.invoke, FunctionName="Echo", Payload=payload) == (413, "RequestTooLargeException", words)
+    assert refused(aws.client.invoke, FunctionName="Echo", Payload=payload) == (
+        413,
+        "RequestEntityTooLargeException",
+        words,
+    )
 
 
 @pytest.mark.parametrize(
@@ -85,12 +89,13 @@ def test_request_too_large(aws: Cloud) -> None:
     ],
 )
 def test_event_size(aws: Cloud, size: int, fits: bool) -> None:  # noqa: FBT001 - a column of the table
-    """1 MB since 2025-10; no recording has the words with that number."""
+    """1 MB since 2025-10, in the words of reports."""
     arguments = {"FunctionName": "Echo", "InvocationType": "Event", "Payload": b'"' + b"x" * (size - 2) + b'"'}
     if fits:
         assert aws.client.invoke(**arguments)["StatusCode"] == 202
     else:
-        assert refused(aws.client.invoke, **arguments)[:2] == (413, "RequestTooLargeException")
+        words = f"{size} byte payload is too large for the Event invocation type (limit 1048576 bytes)"
+        assert refused(aws.client.invoke, **arguments) == (413, "RequestEntityTooLargeException", words)
 
 
 @recorded(QUOTAS)
