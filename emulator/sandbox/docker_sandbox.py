@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
-from emulator.errors import BackendError
 from emulator.limits import CPU_PERIOD_US, MIB
 from emulator.sandbox import docker_container, docker_engine, docker_program, storage
 from emulator.sandbox.base import CLOSED, CONNECT_S, FREEZE_AFTER_S, Ending, Exit, Figures, SandboxSpec
@@ -163,7 +162,7 @@ class DockerSandbox:
         self._stdio.started(pid)
         self._group = cgroup.ControlGroup.of_process(pid) if backend.engine.local else None
         if backend.transport == "namespace":
-            with _entering():
+            with namespace.entering():
                 self._listener = namespace.listen_inside(pid, RUNTIME_API_HOST, RUNTIME_API_PORT)
         if self._group is not None:
             self._group.ask_disk = self._ask_disk
@@ -380,15 +379,6 @@ class DockerSandbox:
         if self._container is None:
             return Exit(lost="the container was removed")
         return docker_container.how_it_ended(self._calls, self._container, self._group)
-
-
-@contextmanager
-def _entering() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        message = f"the container's network namespace could not be entered: {error.strerror}"
-        raise BackendError(message, hint="Run as root on the engine's own machine, or report this.") from error
 
 
 def _address(listener: socket.socket) -> str:

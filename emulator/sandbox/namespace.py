@@ -6,7 +6,10 @@ import ctypes
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from emulator.errors import BackendError
 
 _CLONE_NEWNET = 0x40000000
 
@@ -62,3 +65,13 @@ def _enter(pid: int, make: Callable[[], socket.socket]) -> socket.socket:
     finally:
         os.close(descriptor)
     return make()
+
+
+@contextmanager
+def entering() -> Iterator[None]:
+    """BackendError with a hint where the kernel does not let us in."""
+    try:
+        yield
+    except OSError as error:
+        message = f"the container's network namespace could not be entered: {error.strerror}"
+        raise BackendError(message, hint="Run as root on the engine's own machine, or report this.") from error
